@@ -1,0 +1,44 @@
+# Two commands do everything, their own set-up included: `make demo` and `make test`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+COMPAT ?= .venv-compat
+BIN = $(VENV)/bin
+
+.PHONY: demo test quick check format compat clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m scripts.demo
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+quick: $(VENV)/.installed
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+check: $(VENV)/.installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -m "not slow and not gpu"
+
+format: $(VENV)/.installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The oldest numpy and pydicom that inference supports (hosts such as MONAI Label pin them).
+compat: $(COMPAT)/.installed
+	$(COMPAT)/bin/python -m pytest -m "not slow and not gpu and not train"
+
+$(VENV)/.installed: requirements.txt requirements-dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	touch $@
+
+$(COMPAT)/.installed: requirements-compat.txt
+	$(PYTHON) -m venv $(COMPAT)
+	$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-compat.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(COMPAT) demo_output eval mlruns mlruns.db
