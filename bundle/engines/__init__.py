@@ -1,0 +1,6 @@
+"""What training needs beside MONAI's engines."""
+
+from .training import ResumableCheckpoints as ResumableCheckpoints
+from .training import StopOnNonFiniteLoss as StopOnNonFiniteLoss
+from .training import TrainingProgress as TrainingProgress
+from .training import prepare_flow_batch as prepare_flow_batch

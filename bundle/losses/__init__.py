@@ -1,0 +1,3 @@
+"""Losses as modules."""
+
+from .dice_focal_tversky import DiceFocalTverskyLoss as DiceFocalTverskyLoss

@@ -1,0 +1,3 @@
+"""Networks."""
+
+from .restormer import Restormer as Restormer

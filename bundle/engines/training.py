@@ -1,0 +1,106 @@
+"""What MONAI's trainers lack: batches of the flow, checkpoints that resume, a stop at NaN, a progress bar."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint, DiskSaver, ProgressBar
+from monai.handlers import CheckpointLoader
+from torch import Tensor
+
+
+def prepare_flow_batch(
+    batchdata: dict[str, Any], device: torch.device | str | None = None, non_blocking: bool = False, **kwargs: Any
+) -> tuple[Tensor, Tensor, tuple, dict[str, Tensor]]:
+    """Batch of `RandFlowStated` to network input, target, and the keywords `t` and `condition`."""
+    moved = {
+        key: batchdata[key].to(device, non_blocking=non_blocking, **kwargs)
+        for key in ("image", "velocity", "t", "condition")
+    }
+    return moved["image"], moved["velocity"], (), {"t": moved["t"], "condition": moved["condition"]}
+
+
+class ResumableCheckpoints:
+    """Saves training atomically after every few epochs, and goes on from the newest readable checkpoint at the start.
+
+    Args:
+        directory: where `checkpoint_N.pt` lie, N the epoch.
+        objects: what to save: networks, optimiser, schedule; the trainer itself is added.
+        every_epochs: how often.
+        keep: how many of the newest stay.
+    """
+
+    def __init__(self, directory: str, objects: dict[str, Any], *, every_epochs: int = 1, keep: int = 2) -> None:
+        self.directory, self.objects, self.every_epochs, self.keep = Path(directory), objects, every_epochs, keep
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        objects = {**self.objects, "trainer": engine}
+        engine.add_event_handler(Events.STARTED, self._resume, objects)
+        save = Checkpoint(
+            objects,
+            DiskSaver(str(self.directory), require_empty=False, atomic=True),
+            n_saved=self.keep,
+            global_step_transform=lambda trainer, _: trainer.state.epoch,
+        )
+        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.every_epochs), save)
+
+    def _resume(self, engine: Engine, objects: dict[str, Any]) -> None:
+        for path in newest_checkpoints(self.directory):
+            try:
+                CheckpointLoader(str(path), objects, map_location={})(engine)
+            except (RuntimeError, EOFError, KeyError, OSError) as error:
+                engine.logger.warning(f"Skipped the unreadable checkpoint {path.name}: {type(error).__name__}")
+                continue
+            engine.logger.info(f"Resumed from {path.name} at epoch {engine.state.epoch}")
+            return
+
+
+def newest_checkpoints(directory: Path) -> list[Path]:
+    """Checkpoints of a directory, newest epoch first."""
+    found = [
+        (int(match[1]), path)
+        for path in directory.glob("checkpoint_*.pt")
+        if (match := re.fullmatch(r"checkpoint_(\d+)", path.stem))
+    ]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def loss_of(output: Any) -> float:
+    """The loss in a trainer's output, decollated or not."""
+    return float((output[0] if isinstance(output, list) else output)["loss"])
+
+
+class StopOnNonFiniteLoss:
+    """Raises as soon as the loss is NaN or infinite, naming the iteration: a run must not go on from broken weights."""
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._check)
+
+    def _check(self, engine: Engine) -> None:
+        loss = loss_of(engine.state.output)
+        if not math.isfinite(loss):
+            raise RuntimeError(
+                f"Expected a finite loss, got {loss} at iteration {engine.state.iteration}; "
+                "lower the learning rate and resume from the last checkpoint"
+            )
+
+
+class TrainingProgress:
+    """A progress bar with the running loss.
+
+    Args:
+        label: name of the network.
+    """
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        bar = ProgressBar(desc=self.label, persist=True)
+        bar.attach(engine, output_transform=lambda output: {"loss": loss_of(output)})

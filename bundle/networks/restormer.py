@@ -1,0 +1,239 @@
+"""Restormer (Zamir et al., CVPR 2022): scriptable, channels-last, with an optional time embedding and condition.
+
+Inside, features are (B, rows, columns, channels): LayerNorm runs over the last axis and a 1x1 convolution is a matrix
+product.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+TIME_FREQUENCIES = 32
+# Time lies in [0, 1]; sinusoids need a range of about a thousand steps to tell neighbouring times apart.
+TIME_SCALE = 1000.0
+
+
+class Conv2dLast(nn.Conv2d):
+    """nn.Conv2d on channels-last features, (B, rows, columns, channels), without moving memory."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self._conv_forward(input.permute(0, 3, 1, 2), self.weight, self.bias).permute(0, 2, 3, 1)
+
+
+class TransposedAttention(nn.Module):
+    """Multi-Dconv head transposed attention (MDTA): attention between channels, global over the window.
+
+    Maps (B, rows, columns, dim) to the same shape.
+    """
+
+    def __init__(self, dim: int, heads: int, *, bias: bool = False) -> None:
+        super().__init__()
+        self.heads = heads
+        self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
+        self.qkv = nn.Linear(dim, 3 * dim, bias=bias)
+        self.depthwise = Conv2dLast(3 * dim, 3 * dim, 3, padding=1, groups=3 * dim, bias=bias)
+        self.project_out = nn.Linear(dim, dim, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, rows, columns, dim = x.shape
+        qkv = self.depthwise(self.qkv(x)).reshape(batch, rows * columns, 3, self.heads, dim // self.heads)
+        qkv = qkv.permute(2, 0, 3, 4, 1)
+        q, k, v = qkv[0], qkv[1], qkv[2]
+        # Cosine similarity: dividing the small Gram matrix by the norms saves two passes over the pixels.
+        q_norm = torch.linalg.vector_norm(q, dim=-1, keepdim=True).clamp_min(1e-6)
+        k_norm = torch.linalg.vector_norm(k, dim=-1, keepdim=True).clamp_min(1e-6)
+        attention = (q @ k.transpose(-2, -1)) / (q_norm * k_norm.transpose(-2, -1)) * self.temperature
+        out = attention.softmax(dim=-1).to(v.dtype) @ v
+        return self.project_out(out.permute(0, 3, 1, 2).reshape(batch, rows, columns, dim))
+
+
+class GatedFeedForward(nn.Module):
+    """Gated-Dconv feed-forward network (GDFN): maps (B, rows, columns, dim) to the same shape."""
+
+    def __init__(self, dim: int, expansion: float, *, bias: bool = False) -> None:
+        super().__init__()
+        hidden = int(dim * expansion)
+        self.project_in = nn.Linear(dim, 2 * hidden, bias=bias)
+        self.depthwise = Conv2dLast(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=bias)
+        self.project_out = nn.Linear(hidden, dim, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.depthwise(self.project_in(x)).chunk(2, dim=-1)
+        return self.project_out(F.gelu(gate) * value)
+
+
+class RestormerBlock(nn.Module):
+    """Pre-norm MDTA and GDFN with residuals; a time embedding scales and shifts each norm (FiLM, zero at the start)."""
+
+    def __init__(self, dim: int, heads: int, expansion: float, time_dim: int) -> None:
+        super().__init__()
+        self.norm_attention = nn.LayerNorm(dim)
+        self.attention = TransposedAttention(dim, heads)
+        self.norm_feed_forward = nn.LayerNorm(dim)
+        self.feed_forward = GatedFeedForward(dim, expansion)
+        self.film = nn.Linear(time_dim, 4 * dim) if time_dim else nn.Identity()
+        if isinstance(self.film, nn.Linear):
+            nn.init.zeros_(self.film.weight)
+            nn.init.zeros_(self.film.bias)
+
+    def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
+        attended = self.norm_attention(x)
+        if embedding is None:
+            x = x + self.attention(attended)
+            return x + self.feed_forward(self.norm_feed_forward(x))
+        scale1, shift1, scale2, shift2 = self.film(embedding)[:, None, None, :].chunk(4, dim=-1)
+        x = x + self.attention(attended * (1 + scale1) + shift1)
+        return x + self.feed_forward(self.norm_feed_forward(x) * (1 + scale2) + shift2)
+
+
+class Stage(nn.Module):
+    """Blocks of one resolution in a row."""
+
+    def __init__(self, count: int, dim: int, heads: int, expansion: float, time_dim: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([RestormerBlock(dim, heads, expansion, time_dim) for _ in range(count)])
+
+    def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
+        for block in self.blocks:
+            x = block(x, embedding)
+        return x
+
+
+class Downsample(nn.Module):
+    """3x3 convolution to half the channels, then pixel-unshuffle: (B, H, W, C) to (B, H/2, W/2, 2C)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(dim, dim // 2, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_unshuffle(self.convolution(x.permute(0, 3, 1, 2)), 2).permute(0, 2, 3, 1)
+
+
+class Upsample(nn.Module):
+    """3x3 convolution to twice the channels, then pixel-shuffle: (B, H, W, C) to (B, 2H, 2W, C/2)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(dim, 2 * dim, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.convolution(x.permute(0, 3, 1, 2)), 2).permute(0, 2, 3, 1)
+
+
+class Restormer(nn.Module):
+    """The backbone of segmentor (eq. 1) and generator (eq. 5).
+
+    Args:
+        in_channels: channels of `image`.
+        out_channels: channels of the output.
+        condition_channels: channels of `condition`, concatenated to `image`; 0 for the segmentor.
+        dim: channels at full resolution; doubled at each of three levels below.
+        num_blocks: blocks per level, from full resolution down. The published size is dim 48, (4, 6, 6, 8).
+        num_decoder_blocks: blocks per decoder level, from full resolution down; None takes `num_blocks`.
+        heads: attention heads per level.
+        num_refinement_blocks: blocks at full resolution and 2 x dim after the decoder.
+        expansion: hidden width of GDFN over its input.
+        time_dim: width of the time embedding; 0 for the segmentor.
+        output_bias: initial bias of the output. About -4 suits a segmentor of rare pixels.
+
+    Raises:
+        ValueError: if a level's channels are not a multiple of its heads.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        condition_channels: int = 0,
+        dim: int = 48,
+        num_blocks: Sequence[int] = (4, 6, 6, 8),
+        num_decoder_blocks: Sequence[int] | None = None,
+        heads: Sequence[int] = (1, 2, 4, 8),
+        num_refinement_blocks: int = 4,
+        expansion: float = 2.66,
+        time_dim: int = 0,
+        output_bias: float = 0.0,
+    ) -> None:
+        super().__init__()
+        dims = [dim * 2**level for level in range(4)]
+        for level_dim, level_heads in zip([*dims, 2 * dim], [*heads, heads[0]], strict=True):
+            if level_dim % level_heads:
+                raise ValueError(
+                    f"Expected channels that are a multiple of the heads, got {level_dim} and {level_heads}"
+                )
+        decoder = list(num_blocks[:3] if num_decoder_blocks is None else num_decoder_blocks)
+        self.time_dim = time_dim
+        self.condition_channels = condition_channels
+        self.embed = Conv2dLast(in_channels + condition_channels, dim, 3, padding=1, bias=False)
+        self.time_mlp = (
+            nn.Sequential(
+                nn.Linear(2 * TIME_FREQUENCIES, max(time_dim, 1)),
+                nn.SiLU(),
+                nn.Linear(max(time_dim, 1), max(time_dim, 1)),
+                nn.SiLU(),
+            )
+            if time_dim
+            else nn.Identity()
+        )
+        self.encoder1 = Stage(num_blocks[0], dims[0], heads[0], expansion, time_dim)
+        self.encoder2 = Stage(num_blocks[1], dims[1], heads[1], expansion, time_dim)
+        self.encoder3 = Stage(num_blocks[2], dims[2], heads[2], expansion, time_dim)
+        self.latent = Stage(num_blocks[3], dims[3], heads[3], expansion, time_dim)
+        self.down1, self.down2, self.down3 = Downsample(dims[0]), Downsample(dims[1]), Downsample(dims[2])
+        self.up3, self.up2, self.up1 = Upsample(dims[3]), Upsample(dims[2]), Upsample(dims[1])
+        self.reduce3 = nn.Linear(2 * dims[2], dims[2], bias=False)
+        self.reduce2 = nn.Linear(2 * dims[1], dims[1], bias=False)
+        self.decoder3 = Stage(decoder[2], dims[2], heads[2], expansion, time_dim)
+        self.decoder2 = Stage(decoder[1], dims[1], heads[1], expansion, time_dim)
+        self.decoder1 = Stage(decoder[0], dims[1], heads[0], expansion, time_dim)
+        self.refinement = Stage(num_refinement_blocks, dims[1], heads[0], expansion, time_dim)
+        self.output = nn.Conv2d(dims[1], out_channels, 3, padding=1)
+        nn.init.constant_(self.output.bias, output_bias)  # type: ignore[arg-type]
+
+    def forward(self, image: Tensor, t: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
+        """Map a window to logits or to a velocity.
+
+        Args:
+            image: (B, in_channels, rows, columns); rows and columns are multiples of 8.
+            t: (B,) in [0, 1], 0 noise and 1 data; exactly when the network has a time embedding.
+            condition: (B, condition_channels, rows, columns); exactly when the network has condition channels.
+
+        Returns:
+            (B, out_channels, rows, columns).
+
+        Raises:
+            ValueError: if `t` or `condition` is missing or not wanted, or the window is not a multiple of 8.
+        """
+        if (t is None) == (self.time_dim > 0) or (condition is None) == (self.condition_channels > 0):
+            raise ValueError(
+                "Expected `t` and `condition` exactly when the network was built with time_dim and condition_channels"
+            )
+        if image.shape[2] % 8 != 0 or image.shape[3] % 8 != 0:
+            raise ValueError(
+                f"Expected rows and columns that are multiples of 8, got {image.shape[2]} and {image.shape[3]}"
+            )
+        if condition is not None:
+            image = torch.cat([image, condition], dim=1)
+        embedding: Tensor | None = None
+        if t is not None:
+            embedding = self.time_mlp(time_features(t))
+        level1 = self.encoder1(self.embed(image.permute(0, 2, 3, 1).contiguous()), embedding)
+        level2 = self.encoder2(self.down1(level1), embedding)
+        level3 = self.encoder3(self.down2(level2), embedding)
+        latent = self.latent(self.down3(level3), embedding)
+        x = self.decoder3(self.reduce3(torch.cat([self.up3(latent), level3], dim=-1)), embedding)
+        x = self.decoder2(self.reduce2(torch.cat([self.up2(x), level2], dim=-1)), embedding)
+        x = self.decoder1(torch.cat([self.up1(x), level1], dim=-1), embedding)
+        return self.output(self.refinement(x, embedding).permute(0, 3, 1, 2)).contiguous()
+
+
+def time_features(t: Tensor, count: int = TIME_FREQUENCIES, scale: float = TIME_SCALE) -> Tensor:
+    """Sinusoidal features of time: (B,) in [0, 1] to (B, 2 * count)."""
+    steps = torch.arange(count, device=t.device, dtype=torch.float32)
+    angles = scale * t.float()[:, None] * torch.exp(-math.log(10000.0) * steps / count)[None]
+    return torch.cat([angles.cos(), angles.sin()], dim=1)

@@ -1,0 +1,130 @@
+import math
+
+import numpy as np
+import pytest
+
+from bundle.functional.injection import (
+    IGNORE,
+    MICROCALCIFICATION,
+    Injection,
+    InjectionRanges,
+    inject,
+    local_contrast,
+    sample_injection,
+)
+from bundle.functional.puncta import DIAMETER_RANGE_MM, Punctum, render_punctum, sample_diameter_mm, sample_parts
+
+SPACING = 0.07
+
+
+def _texture(seed: int = 0, size: int = 128) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0.0, 0.05, (size, size)).astype(np.float32)
+
+
+def _disc(diameter_mm: float, cnr: float = 10.0, at_mm: tuple[float, float] = (4.0, 4.0)) -> Punctum:
+    return Punctum(*at_mm, np.array([[0.0, 0.0, diameter_mm / 2, diameter_mm / 2, 0.0]]), cnr)
+
+
+def test_nothing_to_inject_is_identity() -> None:
+    background = _texture()
+    image, label = inject(background, Injection((), 0.05), spacing_mm=SPACING)
+    np.testing.assert_array_equal(image, background)
+    assert not label.any()
+
+
+def test_replay_is_bitwise() -> None:
+    injection = sample_injection(
+        np.random.default_rng(3), extent_mm=(9.0, 9.0), ranges=InjectionRanges(empty_share=0.0)
+    )
+    first, second = (inject(_texture(), injection, spacing_mm=SPACING) for _ in range(2))
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_peak_is_the_wanted_contrast_to_noise_ratio() -> None:
+    background = _texture()
+    image, _ = inject(background, Injection((_disc(0.5, cnr=6.0),), 0.05), spacing_mm=SPACING)
+    row = column = int(4.0 / SPACING)
+    expected = 6.0 * local_contrast(background, spacing_mm=SPACING)[row, column]
+    assert (image - background).max() == pytest.approx(expected, rel=1e-4)
+
+
+def test_image_stays_in_its_range() -> None:
+    image, _ = inject(_texture(), Injection((_disc(0.5, cnr=500.0),), 0.05), spacing_mm=SPACING)
+    assert image.max() == 1.0
+    assert image.min() >= -1.0
+
+
+def test_nothing_is_injected_outside_the_breast() -> None:
+    background = _texture()
+    background[:, :64] = -1.0
+    image, label = inject(background, Injection((_disc(0.3, at_mm=(4.0, 2.0)),), 0.05), spacing_mm=SPACING)
+    np.testing.assert_array_equal(image, background)
+    assert not label.any()
+
+
+def test_mask_covers_the_disc_at_half_amplitude() -> None:
+    """Thickness of a sphere falls to half at sqrt(3)/2 of its radius."""
+    diameter = 1.0
+    expected_px = math.pi * (math.sqrt(3) / 2 * diameter / 2 / 0.02) ** 2
+    _, label = inject(_texture(), Injection((_disc(diameter, at_mm=(1.28, 1.28)),), 0.05), spacing_mm=0.02)
+    assert (label == MICROCALCIFICATION).sum() == pytest.approx(expected_px, rel=0.02)
+
+
+def test_halving_the_spacing_quadruples_the_mask() -> None:
+    areas = [render_punctum(_disc(1.0), spacing_mm=s, blur_sigma_mm=0.05)[2].sum() for s in (0.05, 0.025)]
+    assert areas[1] / areas[0] == pytest.approx(4.0, rel=0.1)
+
+
+def test_smallest_punctum_has_a_mask() -> None:
+    assert render_punctum(_disc(0.02), spacing_mm=0.1, blur_sigma_mm=0.05)[2].sum() >= 1
+
+
+def test_more_blur_means_a_broader_picture() -> None:
+    half = [render_punctum(_disc(0.2), spacing_mm=0.05, blur_sigma_mm=b)[3] for b in (0.02, 0.1)]
+    assert half[1] > half[0]
+
+
+def test_invisible_punctum_is_ignored() -> None:
+    _, faint = inject(_texture(), Injection((_disc(0.2, cnr=0.5),), 0.05), spacing_mm=SPACING)
+    _, clear = inject(_texture(), Injection((_disc(0.2, cnr=8.0),), 0.05), spacing_mm=SPACING)
+    assert set(np.unique(faint)) == {0, IGNORE}
+    assert set(np.unique(clear)) == {0, MICROCALCIFICATION}
+
+
+def test_touching_puncta_are_not_brighter_than_either() -> None:
+    background = _texture()
+    one, _ = inject(background, Injection((_disc(0.4),), 0.05), spacing_mm=SPACING)
+    two, _ = inject(background, Injection((_disc(0.4), _disc(0.4)), 0.05), spacing_mm=SPACING)
+    np.testing.assert_array_equal(one, two)
+
+
+def test_diameters_follow_the_literature() -> None:
+    rng = np.random.default_rng(0)
+    diameters = np.array([sample_diameter_mm(rng) for _ in range(4000)])
+    assert diameters.min() >= DIAMETER_RANGE_MM[0]
+    assert diameters.max() <= DIAMETER_RANGE_MM[1]
+    assert 0.22 <= np.median(diameters) <= 0.27
+    assert 0.15 <= (diameters > 0.45).mean() <= 0.25
+
+
+@pytest.mark.parametrize("shape", ["oval", "irregular", "rod"])
+def test_shapes_are_centred_and_of_their_size(shape: str) -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        parts = sample_parts(rng, 0.3, shape=shape)
+        assert np.abs(parts[:, :2].mean(axis=0)).max() < 0.05
+        assert Punctum(0, 0, parts, 1.0).reach_mm < (3.0 if shape == "rod" else 0.6)
+
+
+def test_share_of_empty_patches() -> None:
+    rng = np.random.default_rng(0)
+    empty = [not sample_injection(rng, extent_mm=(18, 18)).puncta for _ in range(600)]
+    assert np.mean(empty) == pytest.approx(InjectionRanges().empty_share, abs=0.06)
+
+
+def test_unknown_shape_and_wrong_spacing_are_refused() -> None:
+    with pytest.raises(ValueError, match="Expected shape"):
+        sample_parts(np.random.default_rng(0), 0.3, shape="star")
+    with pytest.raises(ValueError, match="pixel spacing > 0"):
+        inject(_texture(), Injection((), 0.05), spacing_mm=0.0)

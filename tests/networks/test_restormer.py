@@ -1,0 +1,109 @@
+import pytest
+import torch
+from monai.networks.blocks.cablock import CABlock, FeedForward
+
+from bundle.networks import Restormer
+from bundle.networks.restormer import GatedFeedForward, RestormerBlock, TransposedAttention, time_features
+
+SMALL = {"dim": 8, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 1}
+PUBLISHED_PARAMETERS = 26.1e6
+
+
+def _copy_monai(ours: torch.nn.Module, theirs: torch.nn.Module, names: dict[str, str]) -> None:
+    state = {mine: theirs.state_dict()[other] for mine, other in names.items()}
+    ours.load_state_dict({k: v.reshape(ours.state_dict()[k].shape) for k, v in state.items()})
+
+
+def test_attention_agrees_with_monai() -> None:
+    torch.manual_seed(0)
+    theirs, ours = CABlock(2, 16, 4, bias=False), TransposedAttention(16, 4)
+    torch.nn.init.uniform_(theirs.temperature, 0.5, 2.0)
+    names = {
+        "temperature": "temperature",
+        "qkv.weight": "qkv.conv.weight",
+        "depthwise.weight": "qkv_dwconv.conv.weight",
+    }
+    _copy_monai(ours, theirs, {**names, "project_out.weight": "project_out.conv.weight"})
+    x = torch.randn(2, 16, 12, 10)
+    torch.testing.assert_close(ours(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), theirs(x), atol=1e-5, rtol=1e-4)
+
+
+def test_feed_forward_agrees_with_monai() -> None:
+    torch.manual_seed(0)
+    theirs, ours = FeedForward(2, 16, 2.66, bias=False), GatedFeedForward(16, 2.66)
+    _copy_monai(
+        ours,
+        theirs,
+        {
+            f"{n}.weight": f"{m}.conv.weight"
+            for n, m in (("project_in", "project_in"), ("depthwise", "dwconv"), ("project_out", "project_out"))
+        },
+    )
+    x = torch.randn(2, 16, 12, 10)
+    torch.testing.assert_close(ours(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), theirs(x), atol=1e-5, rtol=1e-4)
+
+
+def test_published_size_has_the_published_parameters() -> None:
+    network = Restormer(in_channels=3, out_channels=3)
+    assert sum(p.numel() for p in network.parameters()) == pytest.approx(PUBLISHED_PARAMETERS, rel=0.005)
+
+
+def test_samples_of_a_batch_do_not_see_each_other() -> None:
+    torch.manual_seed(0)
+    network = Restormer(**SMALL).eval()
+    x = torch.randn(3, 1, 32, 32)
+    torch.testing.assert_close(network(x)[1:2], network(x[1:2]), atol=1e-5, rtol=1e-4)
+
+
+def test_scripted_network_gives_the_same() -> None:
+    torch.manual_seed(0)
+    x, t, condition = torch.randn(2, 1, 32, 24), torch.rand(2), torch.rand(2, 2, 32, 24)
+    segmentor, generator = Restormer(**SMALL).eval(), Restormer(**SMALL, condition_channels=2, time_dim=16).eval()
+    torch.testing.assert_close(torch.jit.script(segmentor)(x), segmentor(x), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        torch.jit.script(generator)(x, t, condition), generator(x, t, condition), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_untrained_time_embedding_changes_nothing() -> None:
+    torch.manual_seed(0)
+    block = RestormerBlock(8, 2, 2.66, time_dim=16)
+    x = torch.randn(2, 8, 8, 8)
+    torch.testing.assert_close(block(x, torch.randn(2, 16)), block(x, None))
+
+
+def test_trained_time_embedding_changes_the_output() -> None:
+    block = RestormerBlock(8, 2, 2.66, time_dim=16)
+    torch.nn.init.normal_(block.film.weight)
+    x = torch.randn(1, 8, 8, 8)
+    assert not torch.allclose(block(x, torch.zeros(1, 16)), block(x, torch.ones(1, 16)))
+
+
+def test_neighbouring_times_have_different_features() -> None:
+    features = time_features(torch.tensor([0.0, 0.01, 0.5, 1.0]))
+    assert torch.pdist(features).min() > 0.1
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    network = Restormer(**SMALL, condition_channels=2, time_dim=16)
+    for stage in network.modules():
+        if isinstance(stage, RestormerBlock):
+            torch.nn.init.normal_(stage.film.weight, std=0.1)
+    network(torch.randn(1, 1, 16, 16), torch.rand(1), torch.rand(1, 2, 16, 16)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_rows_and_columns_may_differ() -> None:
+    network = Restormer(**SMALL).eval()
+    assert network(torch.randn(1, 1, 16, 40)).shape == (1, 1, 16, 40)
+
+
+@pytest.mark.parametrize("arguments", [(torch.zeros(1, 1, 16, 16), torch.zeros(1)), (torch.zeros(1, 1, 20, 16),)])
+def test_wrong_input_is_refused(arguments: tuple) -> None:
+    with pytest.raises(ValueError, match="Expected"):
+        Restormer(**SMALL)(*arguments)
+
+
+def test_channels_that_heads_do_not_divide_are_refused() -> None:
+    with pytest.raises(ValueError, match="multiple of the heads"):
+        Restormer(dim=9, heads=(2, 2, 4, 8))
