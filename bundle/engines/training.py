@@ -71,7 +71,7 @@ def newest_checkpoints(directory: Path) -> list[Path]:
 
 def loss_of(output: Any) -> float:
     """The loss in a trainer's output, decollated or not."""
-    return float((output[0] if isinstance(output, list) else output)["loss"])
+    return (output[0] if isinstance(output, list) else output)["loss"].detach().item()
 
 
 class StopOnNonFiniteLoss:

@@ -1,0 +1,46 @@
+"""Which views a training draws its backgrounds from."""
+
+from pathlib import Path
+from typing import Any
+
+from .find import find_mammograms
+from .phantom import phantom_datalist, phantom_seed
+
+
+def training_views(
+    dataset_dir: str, *, phantom_dir: str, phantom_count: int, phantom_spacing_mm: float = 0.07, real_share: float = 0.7
+) -> list[dict[str, Any]]:
+    """Negative views: clean phantoms, and the real normals of a folder if one is given.
+
+    Args:
+        dataset_dir: folder of negative mammograms; "" for phantoms alone.
+        phantom_dir: where phantoms are written, once.
+        phantom_count: number of phantoms; 0 for none.
+        phantom_spacing_mm: their pixel size.
+        real_share: share of the samples that is drawn from the real views, if there are any.
+
+    Returns:
+        One dict per view: `image`, its path, and `weight`, its relative frequency.
+
+    Raises:
+        MammogramError: if the folder is missing or empty.
+        ValueError: if there are neither real views nor phantoms.
+    """
+    real = find_mammograms(dataset_dir) if dataset_dir else []
+    phantoms = []
+    if phantom_count:
+        phantoms = phantom_datalist(
+            Path(phantom_dir),
+            count=phantom_count,
+            first_seed=phantom_seed("train", 0),
+            spacing_mm=phantom_spacing_mm,
+            calcified=False,
+        )
+    if not real and not phantoms:
+        raise ValueError(
+            "Expected real views or phantoms to train on, got neither; pass --dataset_dir or a phantom_count above 0"
+        )
+    share = real_share if real and phantoms else 1.0
+    return [{"image": str(item["image"]), "weight": share / len(real)} for item in real] + [
+        {"image": str(item["image"]), "weight": (1 - share if real else 1.0) / len(phantoms)} for item in phantoms
+    ]

@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.data import DataLoader
+from monai.engines import SupervisedTrainer
+from monai.inferers import SimpleInferer
+from torch.utils.data import Dataset
+
+from bundle.data.synthetic_pairs import SampleNumberSampler
+from bundle.engines import ResumableCheckpoints, StopOnNonFiniteLoss, prepare_flow_batch
+from bundle.engines.training import newest_checkpoints
+
+
+class Numbers(Dataset):
+    """Sample n is the number n, whatever the epoch."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> dict:
+        value = torch.tensor([float(index % 7) / 7])
+        return {"image": value, "label": 3 * value + 1}
+
+
+def _train(directory: Path, *, epochs: int) -> torch.nn.Linear:
+    torch.manual_seed(0)
+    network = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.05)
+    dataset = Numbers()
+    trainer = SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=epochs,
+        train_data_loader=DataLoader(dataset, batch_size=2, sampler=SampleNumberSampler(dataset)),
+        network=network,
+        optimizer=optimizer,
+        loss_function=torch.nn.MSELoss(),
+        inferer=SimpleInferer(),
+        train_handlers=[
+            ResumableCheckpoints(str(directory), {"network": network, "optimizer": optimizer}),
+            StopOnNonFiniteLoss(),
+        ],
+        decollate=False,
+    )
+    trainer.run()
+    return network
+
+
+def test_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
+    whole = _train(tmp_path / "whole", epochs=5)
+    _train(tmp_path / "halves", epochs=2)
+    resumed = _train(tmp_path / "halves", epochs=5)
+    assert torch.equal(whole.weight, resumed.weight)
+    assert torch.equal(whole.bias, resumed.bias)
+
+
+def test_truncated_checkpoint_is_skipped(tmp_path: Path) -> None:
+    whole = _train(tmp_path / "whole", epochs=4)
+    _train(tmp_path / "cut", epochs=3)
+    newest = newest_checkpoints(tmp_path / "cut")[0]
+    newest.write_bytes(newest.read_bytes()[:200])
+    assert torch.equal(_train(tmp_path / "cut", epochs=4).weight, whole.weight)
+
+
+def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
+    _train(tmp_path, epochs=5)
+    assert [path.name for path in newest_checkpoints(tmp_path)] == ["checkpoint_5.pt", "checkpoint_4.pt"]
+
+
+def test_nan_stops_the_run() -> None:
+    engine = Engine(lambda engine, batch: {"loss": torch.tensor(batch)})
+    StopOnNonFiniteLoss().attach(engine)
+    with pytest.raises(RuntimeError, match="finite loss, got nan at iteration 3"):
+        engine.run([1.0, 0.5, float("nan")], max_epochs=1)
+
+
+def test_flow_batch_carries_time_and_condition() -> None:
+    batch = {
+        "image": torch.zeros(2, 1, 8, 8),
+        "velocity": torch.ones(2, 1, 8, 8),
+        "t": torch.rand(2),
+        "condition": torch.zeros(2, 2, 8, 8),
+    }
+    inputs, target, args, kwargs = prepare_flow_batch(batch, "cpu")
+    assert inputs is batch["image"]
+    assert target is batch["velocity"]
+    assert args == ()
+    assert set(kwargs) == {"t", "condition"}
