@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from scipy import ndimage
@@ -11,6 +9,7 @@ from skimage.morphology import skeletonize
 from torch import Tensor
 from torch.nn import functional as F
 
+from .edges import gaussian_smooth
 from .noise import coordinate_hash
 
 MODES = ("maxima", "points", "skeleton")
@@ -18,23 +17,6 @@ MODES = ("maxima", "points", "skeleton")
 _FINE_SIGMA_PX, _BROAD_SIGMA_PX, _BROAD_WEIGHT = 1.0, 3.0, 0.25
 # Coarser than float32's rounding, so that equal scores stay equal on every device.
 _SCORE_LEVELS = 4096.0
-
-
-def gaussian_smooth(image: Tensor, sigma_px: float) -> Tensor:
-    """Separable Gaussian filter, edges replicated.
-
-    Args:
-        image: (B, 1, rows, columns), float.
-        sigma_px: standard deviation in pixels; 0 returns the image.
-    """
-    if sigma_px <= 0:
-        return image
-    radius = math.ceil(3.0 * sigma_px)
-    offset = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-    kernel = torch.exp(-0.5 * (offset / sigma_px) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(image, (radius, radius, radius, radius), mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
 
 
 def _running_max(values: Tensor, size: int, axis: int) -> Tensor:

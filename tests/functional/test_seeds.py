@@ -4,7 +4,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from bundle.functional.seeds import degrade_seeds, gaussian_smooth, seed_map
+from bundle.functional.edges import gaussian_smooth
+from bundle.functional.seeds import degrade_seeds, seed_map
 
 
 def _mask(*boxes: tuple[int, int, int, int], size: int = 64) -> Tensor:
