@@ -17,6 +17,8 @@ MODES = ("maxima", "points", "skeleton")
 _FINE_SIGMA_PX, _BROAD_SIGMA_PX, _BROAD_WEIGHT = 1.0, 3.0, 0.25
 # Coarser than float32's rounding, so that equal scores stay equal on every device.
 _SCORE_LEVELS = 4096.0
+# Reach of the broad smoothing.
+_MARGIN_PX = 9
 
 
 def _running_max(values: Tensor, size: int, axis: int) -> Tensor:
@@ -37,12 +39,12 @@ def _window_max(values: Tensor, radius_px: int) -> Tensor:
     return _running_max(_running_max(padded, size, -1), size, -2)
 
 
-def _priority(probs: Tensor, mode: str, random_state: int) -> Tensor:
+def _priority(probs: Tensor, mode: str, random_state: int, *, top: int, left: int) -> Tensor:
     """Rank of each pixel as a seed, whole numbers in float64 and no two alike within one image."""
     rows, columns = probs.shape[-2:]
     if mode == "points":
-        score = coordinate_hash(rows, columns, key=(random_state,), device=probs.device) & (int(_SCORE_LEVELS) - 1)
-        level = score.to(torch.float64).expand(probs.shape)
+        bits = coordinate_hash(rows, columns, key=(random_state,), top=top, left=left, device=probs.device)
+        level = (bits & (int(_SCORE_LEVELS) - 1)).to(torch.float64).expand(probs.shape)
     else:
         smooth = gaussian_smooth(probs, _FINE_SIGMA_PX) + _BROAD_WEIGHT * gaussian_smooth(probs, _BROAD_SIGMA_PX)
         level = torch.round(smooth * _SCORE_LEVELS).to(torch.float64)
@@ -101,17 +103,36 @@ def seed_map(
     """
     _check(probs_or_mask, threshold, nms_px, mode, second_threshold)
     probs = probs_or_mask.detach().float()
+    found = torch.zeros_like(probs)
+    box = _bounding_box(probs >= (threshold if second_threshold is None else second_threshold))
+    if box is None:
+        return found
+    probs = probs[box]
     candidates = probs >= threshold
     if mode == "skeleton":
-        return _skeletons(candidates).float()
-    priority = _priority(probs, mode, random_state)
+        found[box] = _skeletons(candidates).float()
+        return found
+    priority = _priority(probs, mode, random_state, top=box[2].start, left=box[3].start)
     seeds = _survivors(priority, candidates, nms_px)
     if second_threshold is not None:
         # The first tier outranks the second, so a second tier never displaces a seed.
         rank = priority + candidates * (priority.max() + 1.0)
         near = _window_max(seeds.float(), cluster_radius_px) > 0
         seeds = seeds | (_survivors(rank, probs >= second_threshold, nms_px) & ~candidates & near)
-    return seeds.float()
+    found[box] = seeds.float()
+    return found
+
+
+def _bounding_box(candidates: Tensor) -> tuple[slice, ...] | None:
+    """Where a batch has candidates, with room for the smoothing (whole views are mostly empty); None without any."""
+    spans = []
+    for axis, others in ((2, (0, 1, 3)), (3, (0, 1, 2))):
+        places = candidates.any(dim=others).nonzero()
+        if len(places) == 0:
+            return None
+        first, last = int(places[0]) - _MARGIN_PX, int(places[-1]) + 1 + _MARGIN_PX
+        spans.append(slice(max(0, first), min(candidates.shape[axis], last)))
+    return slice(None), slice(None), spans[0], spans[1]
 
 
 def _check(probs: Tensor, threshold: float, nms_px: int, mode: str, second_threshold: float | None) -> None:

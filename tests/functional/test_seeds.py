@@ -121,6 +121,13 @@ def test_moving_the_mask_moves_the_seeds() -> None:
     assert torch.equal(seed_map(mask.roll((5, -4), dims=(2, 3))), seeds.roll((5, -4), dims=(2, 3)))
 
 
+@pytest.mark.parametrize("mode", ["maxima", "points", "skeleton"])
+def test_seeds_do_not_depend_on_what_else_is_in_the_batch(mode: str) -> None:
+    small, far = _mask((20, 20, 9, 4), (29, 24, 5, 12)), _mask((0, 0, 2, 2), (60, 60, 4, 4))
+    together = seed_map(torch.cat([small, far]), mode=mode)
+    assert torch.equal(together[:1], seed_map(small, mode=mode))
+
+
 def test_second_tier_adds_faint_maxima_near_a_seed_only() -> None:
     probs = _mask((30, 10, 3, 3)) + 0.3 * _mask((30, 20, 3, 3), (30, 50, 3, 3))
     assert _places(seed_map(probs)) == [(31, 11)]
