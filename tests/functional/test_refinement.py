@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from bundle.functional.edges import gaussian_smooth
+from bundle.functional.flow import ode_steps
 from bundle.functional.refinement import (
     edge_energy,
     energy,
@@ -268,6 +269,13 @@ def test_default_preset_is_gated_and_cheap() -> None:
     assert settings.iterations <= 10
     assert settings.k_max <= 2
     assert settings.gate_threshold > 0
+
+
+@pytest.mark.parametrize(("name", "calls"), [("paper", 186), ("default", 16)])
+def test_calls_per_refined_window_are_those_of_the_documentation(name: str, calls: int) -> None:
+    settings = preset(name)
+    times = time_schedule(settings.iterations, t_start=settings.t_start, t_end=settings.t_end)
+    assert sum(ode_steps(t, k_max=settings.k_max) + 1 for t in times) == calls
 
 
 def test_overrides_change_what_they_name_alone() -> None:
