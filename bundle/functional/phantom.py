@@ -9,38 +9,26 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
-from .phantom_anatomy import (
-    Array,
-    BreastShape,
-    Grid,
-    muscle_fraction,
-    outline_mm,
-    rounded_thickness_mm,
-    sample_breast_shape,
-    signed_distance_mm,
+from .phantom_anatomy import Array, BreastShape, Grid, muscle_fraction, outline_mm, sample_breast_shape
+from .phantom_body import build_body
+from .phantom_calcifications import (
+    Cluster,
+    Punctum,
+    Stamp,
+    contrast_to_noise,
+    half_peak_support,
+    primary_contrast,
+    sample_cluster,
+    stamp_punctum,
 )
-from .phantom_calcifications import Cluster, Stamp, half_peak_support, sample_cluster, stamp_punctum
 from .phantom_detector import Detector, display, equalise, expose, quantum_noise, sample_detector, transfer
-from .phantom_texture import power_law_field, resample_linear
-from .phantom_tissue import (
-    Tissue,
-    fibre_path_mm,
-    gland_path_mm,
-    gland_region,
-    ligament_path_mm,
-    lumpy_path_mm,
-    mass_path_mm,
-    sample_tissue,
-    vessel_path_mm,
-)
+from .phantom_tissue import DENSITIES, Tissue, gland_region, sample_tissue
 
-MU_FAT_PER_MM = 0.0456
-DELTA_MU_GLAND_PER_MM = 0.0346
-DELTA_MU_CALCIFICATION_PER_MM = 0.755
+DELTA_MU_CALCIFICATION_PER_MM = 0.755  # calcification less fat near 20 keV
 VISIBILITY_FLOOR = 5.0
-COARSE_MM = 0.2
+VIEWS = ("CC", "MLO")
+SIDES = ("L", "R")
 
 
 @dataclass(frozen=True)
@@ -135,8 +123,11 @@ def _sample_centres(
     size_mm = np.array([grid.rows * grid.spacing_mm, min(shape.depth_mm, grid.columns * grid.spacing_mm)])
     points = rng.uniform(0.0, 1.0, (400, 2)) * size_mm
     points = points[_inside(points, shape=shape, grid=grid, margin_mm=6.0)]
-    region = gland_region(tissue, shape, Grid(int(size_mm[0]) + 1, int(size_mm[1]) + 1, 1.0))
-    in_gland = region[points[:, 0].astype(int), points[:, 1].astype(int)] > 0.0
+    raster = Grid(int(size_mm[0]) + 1, int(size_mm[1]) + 1, 1.0)
+    place = points[:, 0].astype(int), points[:, 1].astype(int)
+    free = muscle_fraction(shape, raster)[place] < 0.5
+    points, place = points[free], (place[0][free], place[1][free])
+    in_gland = gland_region(tissue, shape, raster)[place] > 0.0
     weight = np.where(in_gland, 3.0 / max(in_gland.sum(), 1), 1.0 / max((~in_gland).sum(), 1))
     chosen = rng.choice(len(points), min(count, len(points)), replace=False, p=weight / weight.sum())
     return points[chosen]
@@ -191,14 +182,15 @@ def sample_phantom(
     Raises:
         ValueError: If an argument is outside its range.
     """
-    for name, value, allowed in (("view", view, ("CC", "MLO")), ("laterality", laterality, ("L", "R"))):
+    choices = (("view", view, VIEWS), ("laterality", laterality, SIDES), ("density", density, DENSITIES))
+    for name, value, allowed in choices:
         if value is not None and value not in allowed:
             raise ValueError(f"Expected {name} among {', '.join(allowed)} or None, got {value!r}; pass one of these.")
     if not 0.02 <= spacing_mm <= 1.0:
         raise ValueError(f"Expected pixel spacing 0.02..1 mm, got {spacing_mm}; pass spacing_mm in millimetres.")
     if height_mm < 40.0 or width_mm < 30.0:
         raise ValueError(f"Expected a field of at least 40 x 30 mm, got {height_mm} x {width_mm}; enlarge it.")
-    drawn_view, drawn_side = str(rng.choice(["CC", "MLO"])), str(rng.choice(["L", "R"]))
+    drawn_view, drawn_side = str(rng.choice(VIEWS)), str(rng.choice(SIDES))
     field_seed = int(rng.integers(0, 2**31))
     shape = sample_breast_shape(rng, view=view or drawn_view, height_mm=height_mm, width_mm=width_mm)
     tissue = sample_tissue(rng, shape=shape, density=density)
@@ -215,61 +207,6 @@ def sample_phantom(
         detector=sample_detector(rng),
         clusters=_sample_clusters(rng, shape=shape, tissue=tissue, grid=grid) if calcified else (),
     )
-
-
-def _dense_path_mm(parameters: PhantomParameters, *, grid: Grid, distance_mm: Array, inner_mm: Array) -> Array:
-    """Fibroglandular tissue and muscle along the beam inside the skin, mm float32, at most the path inside."""
-    shape, tissue = parameters.shape, parameters.tissue
-    rngs = [np.random.default_rng([parameters.field_seed, stream]) for stream in range(5)]
-    dense = gland_path_mm(rngs[0], tissue=tissue, shape=shape, grid=grid, path_mm=inner_mm)
-    dense += lumpy_path_mm(rngs[1], tissue=tissue, grid=grid, path_mm=inner_mm)
-    strands = fibre_path_mm(rngs[2], tissue=tissue, shape=shape, grid=grid)
-    strands += ligament_path_mm(rngs[3], tissue=tissue, shape=shape, grid=grid)
-    strands += vessel_path_mm(rngs[4], tissue=tissue, shape=shape, grid=grid)
-    strands += mass_path_mm(tissue.masses, grid)
-    dense += strands * np.clip((distance_mm - shape.skin_mm) / 4.0, 0.0, 1.0)
-    muscle = muscle_fraction(shape, grid)
-    dense += muscle * np.maximum(0.62 * inner_mm - 0.5 * dense, 0.0)
-    return np.minimum(dense, 0.95 * inner_mm)
-
-
-def _anatomy(parameters: PhantomParameters) -> tuple[Array, Array, Array]:
-    """Distance to the skin, -log transmission without calcifications, and what fat alone would show, all full size."""
-    shape = parameters.shape
-    grid = Grid(parameters.rows, parameters.columns, parameters.spacing_mm)
-    coarse = grid.covering(COARSE_MM)
-    edge_mm = 0.5 * shape.thickness_mm
-    distance = signed_distance_mm(shape, grid.covering(0.8))
-    distance_mm = resample_linear(
-        distance,
-        spacing_mm=grid.covering(0.8).spacing_mm,
-        shape=(coarse.rows, coarse.columns),
-        to_spacing_mm=coarse.spacing_mm,
-    )
-    inner_mm = rounded_thickness_mm(
-        distance_mm - shape.skin_mm,
-        thickness_mm=shape.thickness_mm - 2 * shape.skin_mm,
-        edge_mm=edge_mm - shape.skin_mm,
-    )
-    dense = _dense_path_mm(parameters, grid=coarse, distance_mm=distance_mm, inner_mm=inner_mm)
-
-    def full(field: Array) -> Array:
-        return resample_linear(
-            field, spacing_mm=coarse.spacing_mm, shape=(grid.rows, grid.columns), to_spacing_mm=grid.spacing_mm
-        )
-
-    outer = rounded_thickness_mm(full(distance_mm), thickness_mm=shape.thickness_mm, edge_mm=edge_mm)
-    inner = full(inner_mm)
-    rng = np.random.default_rng([parameters.field_seed, 5])
-    fine = power_law_field(
-        rng, (grid.rows, grid.columns), beta=parameters.tissue.beta, spacing_mm=grid.spacing_mm, largest_mm=4.0
-    )
-    dense_full = full(dense) * (1.0 + 0.12 * fine)
-    log = MU_FAT_PER_MM * outer + DELTA_MU_GLAND_PER_MM * (dense_full + np.maximum(outer - inner, 0.0))
-    profile = gaussian_filter(
-        rounded_thickness_mm(distance_mm, thickness_mm=shape.thickness_mm, edge_mm=edge_mm), 1.0 / coarse.spacing_mm
-    )
-    return full(distance_mm), log.astype(np.float32), MU_FAT_PER_MM * full(profile)
 
 
 def _render(transmission: Array, fat_log: Array, *, parameters: PhantomParameters) -> Array:
@@ -291,87 +228,63 @@ def _render(transmission: Array, fat_log: Array, *, parameters: PhantomParameter
 def _window(equalised: Array, distance_mm: Array) -> tuple[float, float]:
     """Display limits of a view without its calcifications: below its fat, and its densest tissue."""
     inside = equalised[::4, ::4][distance_mm[::4, ::4] > 6.0]
-    fat, dense = (float(value) for value in np.percentile(inside, [3.0, 99.8]))
+    fat, dense = (float(value) for value in np.percentile(inside, [3.0, 99.7]))
     dense = max(dense, fat + 0.35)
-    return fat - 0.15 * (dense - fat), dense
+    return max(fat - 0.3 * (dense - fat), 0.04), dense
 
 
-def contrast_to_noise(signal: Array, background: Array, *, stamp: Stamp, spacing_mm: float) -> tuple[float, int]:
-    """Peak of one calcification over the high-passed background nearby, and its pixels at half maximum.
-
-    Args:
-        signal: View with less view without calcifications, same noise, (rows, columns).
-        background: View without calcifications, (rows, columns).
-        stamp: Where the calcification is.
-        spacing_mm: Pixel side.
-    """
-    rows, columns = stamp.region
-    own = np.where(stamp.thickness_mm > 0.0, signal[rows, columns], 0.0)
-    peak = float(own.max())
-    reach = round(2.5 / spacing_mm)
-    near = background[
-        max(rows.start - reach, 0) : rows.stop + reach, max(columns.start - reach, 0) : columns.stop + reach
-    ].astype(np.float32)
-    high_pass = near - gaussian_filter(near, 0.5 / spacing_mm, truncate=2.5)
-    return peak / max(float(high_pass.std()), 1.0), int((own >= 0.5 * peak).sum()) if peak > 0.0 else 0
+def _label(
+    parameters: PhantomParameters, stamped: list[tuple[int, Punctum, Stamp]], *, signal: Array, background: Array
+) -> tuple[NDArray[np.uint8], tuple[Finding, ...]]:
+    """Label and findings on the canonical breast: half-peak support, 2 where the visibility floor is not reached."""
+    label = np.zeros(signal.shape, dtype=np.uint8)
+    findings = []
+    for index, punctum, stamp in stamped:
+        cnr, pixels = contrast_to_noise(signal, background, stamp=stamp, spacing_mm=parameters.spacing_mm)
+        visible = cnr * np.sqrt(pixels) >= VISIBILITY_FLOOR
+        target = label[stamp.region]
+        target[half_peak_support(stamp.thickness_mm) & (target != 1)] = 1 if visible else 2
+        row_px, column_px = (mm / parameters.spacing_mm - 0.5 for mm in (punctum.row_mm, punctum.column_mm))
+        if parameters.laterality == "R":
+            column_px = parameters.columns - 1 - column_px
+        findings.append(Finding(index, row_px, column_px, punctum.diameter_mm, punctum.kind, float(cnr), bool(visible)))
+    return label, tuple(findings)
 
 
 def render_phantom(parameters: PhantomParameters) -> PhantomView:
     """Render a phantom; the same parameters give the same bits.
 
+    The view is rendered twice with the same noise, without and with its calcifications: the first fixes the display
+    curve and is the background against which contrast is measured.
+
     Args:
         parameters: From `sample_phantom`.
     """
-    shape2, spacing_mm = (parameters.rows, parameters.columns), parameters.spacing_mm
-    distance_mm, log, fat_log = _anatomy(parameters)
-    transmission = np.exp(-log)
-    clean = _render(transmission, fat_log, parameters=parameters)
-    low, high = _window(clean, distance_mm)
-    background = display(clean, low=low, high=high, detector=parameters.detector)
-    thickness_mm = np.zeros(shape2, dtype=np.float32)
+    grid = Grid(parameters.rows, parameters.columns, parameters.spacing_mm)
+    body = build_body(parameters.shape, parameters.tissue, field_seed=parameters.field_seed, grid=grid)
+    transmission = np.exp(-body.log)
+    clean = _render(transmission, body.fat_log, parameters=parameters)
+    low, high = _window(clean, body.distance_mm)
+    image = display(clean, low=low, high=high, detector=parameters.detector)
+    background = image.astype(np.float32)
     members = [(index, punctum) for index, cluster in enumerate(parameters.clusters) for punctum in cluster.puncta]
-    stamps = [stamp_punctum(punctum, spacing_mm=spacing_mm, shape=shape2) for _, punctum in members]
-    for stamp in stamps:
-        if stamp is not None:
-            thickness_mm[stamp.region] += stamp.thickness_mm
-    image = background
-    if members:
-        transmission *= np.exp(-DELTA_MU_CALCIFICATION_PER_MM * thickness_mm)
-        image = display(
-            _render(transmission, fat_log, parameters=parameters), low=low, high=high, detector=parameters.detector
-        )
-    label = np.zeros(shape2, dtype=np.uint8)
-    background32 = background.astype(np.float32)
-    signal = image.astype(np.float32) - background32
-    findings = []
-    mirror = parameters.laterality == "R"
-    for (index, punctum), stamp in zip(members, stamps, strict=True):
-        if stamp is None:
-            continue
-        cnr, pixels = contrast_to_noise(signal, background32, stamp=stamp, spacing_mm=spacing_mm)
-        visible = cnr * np.sqrt(pixels) >= VISIBILITY_FLOOR
-        target = label[stamp.region]
-        support = half_peak_support(stamp.thickness_mm)
-        target[support & (target != 1)] = 1 if visible else 2
-        column_px = punctum.column_mm / spacing_mm - 0.5
-        findings.append(
-            Finding(
-                cluster=index,
-                row_px=punctum.row_mm / spacing_mm - 0.5,
-                column_px=parameters.columns - 1 - column_px if mirror else column_px,
-                diameter_mm=punctum.diameter_mm,
-                kind=punctum.kind,
-                cnr=float(cnr),
-                visible=bool(visible),
-            )
-        )
-    turn = (lambda a: np.ascontiguousarray(a[:, ::-1])) if mirror else np.ascontiguousarray
+    stamps = [stamp_punctum(p, spacing_mm=grid.spacing_mm, shape=clean.shape) for _, p in members]
+    stamped = [(*member, stamp) for member, stamp in zip(members, stamps, strict=True) if stamp is not None]
+    thickness_mm = np.zeros_like(clean)
+    for _, _, stamp in stamped:
+        thickness_mm[stamp.region] += stamp.thickness_mm
+    if stamped:
+        transmission *= 1.0 - primary_contrast(thickness_mm, delta_mu_per_mm=DELTA_MU_CALCIFICATION_PER_MM)
+        calcified = _render(transmission, body.fat_log, parameters=parameters)
+        image = display(calcified, low=low, high=high, detector=parameters.detector)
+    label, findings = _label(parameters, stamped, signal=image.astype(np.float32) - background, background=background)
+    step = -1 if parameters.laterality == "R" else 1
     return PhantomView(
-        image=turn(image),
-        label=turn(label),
-        breast=turn(distance_mm > 0.0),
-        thickness_mm=turn(thickness_mm),
+        image=np.ascontiguousarray(image[:, ::step]),
+        label=np.ascontiguousarray(label[:, ::step]),
+        breast=np.ascontiguousarray(body.distance_mm[:, ::step] > 0.0),
+        thickness_mm=np.ascontiguousarray(thickness_mm[:, ::step]),
         clusters=parameters.clusters,
-        findings=tuple(findings),
+        findings=findings,
         parameters=parameters,
     )

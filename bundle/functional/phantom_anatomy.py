@@ -53,6 +53,8 @@ class BreastShape:
         bottom_mm: Lower end of the outline below the nipple row.
         power: Exponent of the superellipse (2 = ellipse) that shapes the outline.
         nipple_mm: Height of the nipple over the outline (0 = not in profile).
+        wave_mm: Amplitudes of slow waves in the outline, three periods.
+        fold_mm: Width of the abdominal skin below the breast at the lower image edge (MLO), 0 = none.
         thickness_mm: Compressed thickness.
         skin_mm: Skin thickness.
         muscle_row_mm: Where the pectoral muscle meets the chest-wall edge; 0 = no muscle in view.
@@ -67,6 +69,8 @@ class BreastShape:
     bottom_mm: float
     power: float
     nipple_mm: float
+    wave_mm: tuple[float, float, float]
+    fold_mm: float
     thickness_mm: float
     skin_mm: float
     muscle_row_mm: float
@@ -95,10 +99,12 @@ def sample_breast_shape(rng: np.random.Generator, *, view: str, height_mm: float
         view=view,
         nipple_row_mm=float(nipple_row_mm),
         depth_mm=float(depth_mm),
-        top_mm=float(depth_mm * rng.uniform(0.58, 0.78) if mlo else half_mm * rng.uniform(0.9, 1.1)),
-        bottom_mm=float(min(half_mm, 0.97 * room_mm) if mlo else half_mm),
-        power=float(rng.uniform(2.0, 2.45)),
-        nipple_mm=float(rng.uniform(2.0, 6.0) if rng.random() < 0.7 else 0.0),
+        top_mm=float(depth_mm * rng.uniform(0.6, 0.85) if mlo else half_mm * rng.uniform(0.9, 1.1)),
+        bottom_mm=float(min(half_mm, rng.uniform(0.75, 0.97) * room_mm) if mlo else half_mm),
+        power=float(rng.uniform(1.85, 2.25)),
+        nipple_mm=float(rng.uniform(1.0, 4.5) if rng.random() < 0.6 else 0.0),
+        wave_mm=tuple(float(v) for v in rng.normal(0.0, [0.012, 0.006, 0.003]) * depth_mm),  # type: ignore[arg-type]
+        fold_mm=float(rng.uniform(4.0, 14.0) if mlo and rng.random() < 0.6 else 0.0),
         thickness_mm=float(np.clip(rng.normal(52.0, 10.0), 28.0, 75.0) * min(1.0, depth_mm / 70.0) ** 0.5),
         skin_mm=float(rng.uniform(1.4, 2.1)),
         muscle_row_mm=float(muscle_row_mm if has_muscle else 0.0),
@@ -120,9 +126,29 @@ def outline_mm(shape: BreastShape) -> NDArray[np.float64]:
         bend = np.abs(row / shape.nipple_row_mm) ** shape.power
         upper = np.stack([row, np.maximum(shape.depth_mm - (shape.depth_mm - shape.top_mm) * bend, 1.0)], axis=1)
     points = np.concatenate([upper[:-1], np.stack([lower_row, column], axis=1)])
-    points[:, 1] += shape.nipple_mm * np.exp(-0.5 * (points[:, 0] / 3.0) ** 4)
+    turn = points[:, 0] / shape.bottom_mm
+    for order, amplitude_mm in enumerate(shape.wave_mm):
+        points[:, 1] += (
+            amplitude_mm * np.sin((order + 1.5) * 1.9 * turn + 2.0 * order) * np.minimum(column_share(points), 1.0)
+        )
+    points[:, 1] += shape.nipple_mm * np.exp(-(np.abs(points[:, 0] / 4.6) ** 2.3))
     points[:, 0] += shape.nipple_row_mm
-    return points
+    return _with_fold(points, shape) if shape.fold_mm > 0.0 else points
+
+
+def column_share(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far points stand off the chest wall, relative to a quarter of the farthest, >= 0."""
+    return 4.0 * points[:, 1] / points[:, 1].max()
+
+
+def _with_fold(points: NDArray[np.float64], shape: BreastShape) -> NDArray[np.float64]:
+    """The outline, continued by abdominal skin where the breast comes back to the chest wall."""
+    fold_row = shape.nipple_row_mm + shape.bottom_mm
+    row = np.linspace(fold_row - 6.0, fold_row + 150.0, 300)
+    column = 1.0 + shape.fold_mm * np.clip((row - fold_row + 6.0) / 40.0, 0.0, None) ** 0.7
+    breast = points[(points[:, 0] < fold_row - 12.0) | (points[:, 1] > np.interp(points[:, 0], row, column))]
+    skin = np.stack([row, column], axis=1)
+    return np.concatenate([breast, skin[row > breast[-1, 0]]])
 
 
 def signed_distance_mm(shape: BreastShape, grid: Grid) -> Array:

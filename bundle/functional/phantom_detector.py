@@ -51,7 +51,7 @@ def sample_detector(rng: np.random.Generator) -> Detector:
     """Draw an exposure and a processing as different systems have them."""
     blur_mm = rng.uniform(0.025, 0.065)
     return Detector(
-        air_quanta_per_mm2=float(np.exp(rng.uniform(np.log(6e6), np.log(2.4e7)))),
+        air_quanta_per_mm2=float(np.exp(rng.uniform(np.log(3e6), np.log(1.2e7)))),
         scatter=float(rng.uniform(0.1, 0.3)),
         scatter_mm=float(rng.uniform(3.0, 6.0)),
         blur_mm=float(blur_mm),
@@ -60,8 +60,8 @@ def sample_detector(rng: np.random.Generator) -> Detector:
         equalisation=float(rng.uniform(0.9, 1.0)),
         sharpening=float(rng.uniform(0.1, 0.5)),
         sharpening_mm=float(rng.uniform(0.3, 0.8)),
-        contrast=float(rng.uniform(3.0, 4.5)),
-        midpoint=float(rng.uniform(0.42, 0.58)),
+        contrast=float(rng.uniform(2.0, 3.5)),
+        midpoint=float(rng.uniform(0.5, 0.7)),
     )
 
 

@@ -1,4 +1,4 @@
-"""The inside of a phantom: glandular tissue, fat lobules, ligaments, ducts, vessels and benign masses.
+"""The inside of a phantom: what is drawn for it, glandular tissue, fat lobules and benign masses.
 
 Every function returns a length in mm of fibroglandular tissue along the beam, which replaces as much fat.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 from .phantom_anatomy import Array, BreastShape, Grid
-from .phantom_texture import band_field, draw_strands, power_law_field, septa_layer, wandering_strands
+from .phantom_texture import band_field, power_law_field, septa_layer
 
 DENSITIES = ("A", "B", "C", "D")
 GLAND_SHARE = {"A": 0.05, "B": 0.16, "C": 0.34, "D": 0.55}
@@ -100,7 +100,7 @@ def sample_tissue(rng: np.random.Generator, *, shape: BreastShape, density: str 
         fibres_per_cm2=float(rng.uniform(12.0, 30.0)),
         ligaments=int(rng.uniform(30, 70) * area_scale) + 6,
         ducts=int(rng.integers(8, 18)),
-        vessels=int(rng.integers(2, 6)),
+        vessels=int(rng.integers(2, 6)) if shape.depth_mm > 60.0 else 1,
         masses=tuple(masses),
     )
 
@@ -117,124 +117,84 @@ def gland_region(tissue: Tissue, shape: BreastShape, grid: Grid) -> Array:
     return (1.0 - fan - ((behind - 0.42) / 0.5) ** 2).astype(np.float32)
 
 
-def gland_path_mm(rng: np.random.Generator, *, tissue: Tissue, shape: BreastShape, grid: Grid, path_mm: Array) -> Array:
-    """Glandular tissue as overlaid slices, each with soft-edged lobes from thresholded power-law noise, mm float32."""
-    region = gland_region(tissue, shape, grid)
-    fan = np.clip(region, -2.0, 0.6) * 1.6 - 0.9
+@dataclass(frozen=True)
+class Fan:
+    """Coordinates that run from the nipple: noise drawn in them stretches along the ducts.
+
+    Attributes:
+        shape: Rows and columns of a noise field in fan coordinates.
+        points: (2, rows, columns) float32, where each pixel of the view lies in such a field.
+    """
+
+    shape: tuple[int, int]
+    points: Array
+
+    def spread(self, field: Array) -> Array:
+        """A field in fan coordinates, laid over the view."""
+        return map_coordinates(field, self.points, order=1, mode="reflect", output=np.float32)
+
+
+def nipple_fan(rng: np.random.Generator, *, shape: BreastShape, grid: Grid, stretch: float = 1.5) -> Fan:
+    """Fan coordinates of a breast: along the radius shortened by `stretch`, across it by angle, and gently warped.
+
+    Args:
+        rng: Source of the warp.
+        shape: Geometry.
+        grid: Raster of the view.
+        stretch: How much longer than wide structures become at half the depth of the breast.
+    """
+    row_mm, column_mm = grid.axes_mm()
+    across = row_mm - shape.nipple_row_mm
+    along = shape.depth_mm + 25.0 - column_mm
+    radius, angle = np.hypot(across, along), np.arctan2(across, along)
+    warp = [
+        3.0 * power_law_field(rng, radius.shape, beta=5.0, spacing_mm=grid.spacing_mm, largest_mm=50.0)
+        for _ in range(2)
+    ]
+    points = np.stack([radius / stretch + warp[0], angle * (0.5 * shape.depth_mm + 25.0) + warp[1]])
+    points -= points.reshape(2, -1).min(axis=1)[:, None, None]
+    points /= grid.spacing_mm
+    rows, columns = (int(points[axis].max()) + 2 for axis in (0, 1))
+    return Fan((rows, columns), points.astype(np.float32))
+
+
+def gland_path_mm(
+    rng: np.random.Generator, *, tissue: Tissue, shape: BreastShape, grid: Grid, fan: Fan, path_mm: Array
+) -> Array:
+    """Glandular tissue as overlaid slices: lobes of power-law noise, walls around fat lobules, mm float32."""
+    inside = np.clip(gland_region(tissue, shape, grid), -2.0, 0.5) * 1.7 - 0.95
     slices = 7
     total = np.zeros_like(path_mm)
-    for _ in range(slices):
-        lobes = power_law_field(rng, path_mm.shape, beta=tissue.beta + 0.2, spacing_mm=grid.spacing_mm, largest_mm=25.0)
-        total += 1.0 / (1.0 + np.exp(-np.clip((lobes + fan) / 0.16, -30.0, 30.0)))
+    for index in range(slices):
+        size = path_mm.shape if index % 3 == 0 else fan.shape
+        lobes = power_law_field(rng, size, beta=tissue.beta, spacing_mm=grid.spacing_mm, largest_mm=30.0)
+        period_mm = tissue.lobule_mm * (1.2 + 0.5 * (index % 3))
+        walls = 1.0 - np.abs(band_field(rng, size, period_mm=2.0 * period_mm, spacing_mm=grid.spacing_mm))
+        field = (0.8 * lobes + 0.55 * walls).astype(np.float32)
+        total += _soft_step((field if index % 3 == 0 else fan.spread(field)) + inside, width=0.25)
     return (total * (path_mm * (tissue.gland_share * 1.5 / slices))).astype(np.float32)
 
 
-def lumpy_path_mm(rng: np.random.Generator, *, tissue: Tissue, grid: Grid, path_mm: Array) -> Array:
-    """Fat lobules between septa at several scales, and a clustered lumpy haze, mm float32."""
+def _soft_step(field: Array, *, width: float) -> Array:
+    return 1.0 / (1.0 + np.exp(-np.clip(field / width, -30.0, 30.0)))
+
+
+def lumpy_path_mm(rng: np.random.Generator, *, tissue: Tissue, grid: Grid, fan: Fan, path_mm: Array) -> Array:
+    """Fat lobules between septa at several scales and a lumpy haze, mm float32; every second scale follows the fan."""
     total = np.zeros_like(path_mm)
-    for scale, width_mm in ((2.2, 0.45), (1.5, 0.35), (1.0, 0.3), (1.0, 0.25), (0.7, 0.22), (0.5, 0.2)):
+    scales = ((2.2, 0.6), (1.6, 0.5), (1.2, 0.45), (1.0, 0.4), (0.8, 0.35), (0.6, 0.32), (0.45, 0.3))
+    for index, (scale, width_mm) in enumerate(scales):
         wall = septa_layer(
-            rng, path_mm.shape, lobule_mm=tissue.lobule_mm * scale, width_mm=width_mm, spacing_mm=grid.spacing_mm
-        )
-        total += wall * tissue.septa_mm * scale**0.5 * 0.5
-    haze = np.exp(0.7 * power_law_field(rng, path_mm.shape, beta=tissue.beta, spacing_mm=grid.spacing_mm))
-    clusters = np.exp(0.5 * band_field(rng, path_mm.shape, period_mm=14.0, spacing_mm=grid.spacing_mm))
-    return ((total + 0.9 * haze) * clusters * np.sqrt(path_mm / 50.0)).astype(np.float32)
-
-
-def _towards_nipple(shape: BreastShape, start_mm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Direction from points (n, 2) to the nipple, radians from the column axis towards growing rows."""
-    return np.arctan2(shape.nipple_row_mm - start_mm[:, 0], shape.depth_mm + 5.0 - start_mm[:, 1])
-
-
-def _scattered(rng: np.random.Generator, count: int, shape: BreastShape, grid: Grid) -> NDArray[np.float64]:
-    """Random points (count, 2) mm over the part of the field that the breast may cover."""
-    rows = rng.uniform(0.0, grid.rows * grid.spacing_mm, count)
-    return np.stack([rows, rng.uniform(-5.0, shape.depth_mm, count)], axis=1)
-
-
-def fibre_path_mm(rng: np.random.Generator, *, tissue: Tissue, shape: BreastShape, grid: Grid) -> Array:
-    """Thin fibres, mostly along the way to the nipple, some across: their crossings are bright and not calcified."""
-    area_cm2 = grid.rows * grid.spacing_mm * shape.depth_mm / 100.0
-    total = np.zeros((grid.rows, grid.columns), dtype=np.float32)
-    for width_mm, share, height_mm in ((0.2, 0.6, 0.9), (0.35, 0.3, 1.2), (0.6, 0.1, 1.5)):
-        count = max(int(area_cm2 * tissue.fibres_per_cm2 * share), 1)
-        start = _scattered(rng, count, shape, grid)
-        heading = _towards_nipple(shape, start) + rng.normal(0.0, 0.7, count)
-        length_mm = rng.gamma(2.0, 4.0 + 8.0 * width_mm, count).clip(2.0, 40.0)
-        row, column, along = wandering_strands(
-            rng, start_mm=start, heading=heading, length_mm=length_mm, step_mm=0.35, curl=0.5
-        )
-        weight = np.sin(np.pi * along) ** 0.5 * rng.gamma(1.6, height_mm / 1.6, (count, 1))
-        total += draw_strands(
-            total.shape, row_mm=row, column_mm=column, weight=weight, width_mm=width_mm, spacing_mm=grid.spacing_mm
-        )
-    return total
-
-
-def ligament_path_mm(rng: np.random.Generator, *, tissue: Tissue, shape: BreastShape, grid: Grid) -> Array:
-    """Cooper ligaments (long bright arcs) and ducts that converge on the nipple, mm float32."""
-    total = np.zeros((grid.rows, grid.columns), dtype=np.float32)
-    for width_mm, share, height_mm in ((0.5, 0.6, 2.0), (0.9, 0.3, 3.0), (1.6, 0.1, 3.5)):
-        count = max(int(tissue.ligaments * share), 1)
-        start = _scattered(rng, count, shape, grid)
-        heading = _towards_nipple(shape, start) + rng.normal(0.0, 0.55, count)
-        row, column, along = wandering_strands(
-            rng, start_mm=start, heading=heading, length_mm=rng.uniform(10.0, 45.0, count), step_mm=0.4, curl=0.8
-        )
-        weight = np.sin(np.pi * along) * rng.gamma(2.0, height_mm / 2.0, (count, 1))
-        total += draw_strands(
-            total.shape, row_mm=row, column_mm=column, weight=weight, width_mm=width_mm, spacing_mm=grid.spacing_mm
-        )
-    nipple = np.tile([shape.nipple_row_mm, shape.depth_mm - 1.0], (tissue.ducts, 1)) + rng.normal(
-        0, 1.5, (tissue.ducts, 2)
-    )
-    row, column, along = wandering_strands(
-        rng,
-        start_mm=nipple,
-        heading=np.pi + rng.uniform(-1.0, 1.0, tissue.ducts),
-        length_mm=shape.depth_mm * rng.uniform(0.15, 0.5, tissue.ducts),
-        step_mm=0.4,
-        curl=0.6,
-    )
-    weight = (1.0 - along) ** 0.7 * rng.uniform(0.8, 2.5, (tissue.ducts, 1))
-    return total + draw_strands(
-        total.shape, row_mm=row, column_mm=column, weight=weight, width_mm=0.9, spacing_mm=grid.spacing_mm
-    )
-
-
-def vessel_path_mm(rng: np.random.Generator, *, tissue: Tissue, shape: BreastShape, grid: Grid) -> Array:
-    """Branching vessels, 1-2.5 mm wide, long and smooth, mm float32."""
-    total = np.zeros((grid.rows, grid.columns), dtype=np.float32)
-    for _ in range(tissue.vessels):
-        width_mm = rng.uniform(1.0, 2.4)
-        start = np.array(
-            [[shape.nipple_row_mm + shape.bottom_mm * rng.uniform(-1.0, 0.6), rng.uniform(0.0, 0.5) * shape.depth_mm]]
-        )
-        heading = _towards_nipple(shape, start) + rng.normal(0.0, 0.5, 1)
-        row, column, along = wandering_strands(
             rng,
-            start_mm=start,
-            heading=heading,
-            length_mm=np.array([shape.depth_mm * rng.uniform(0.5, 1.0)]),
-            step_mm=0.4,
-            curl=0.9,
+            fan.shape if index % 2 else path_mm.shape,
+            lobule_mm=tissue.lobule_mm * scale,
+            width_mm=width_mm,
+            spacing_mm=grid.spacing_mm,
         )
-        total += draw_strands(
-            total.shape, row_mm=row, column_mm=column, weight=np.full(row.shape, 0.9 * width_mm) * np.sqrt(1.0 - along),
-            width_mm=width_mm, spacing_mm=grid.spacing_mm,
-        )  # fmt: skip
-        fork = int(row.shape[1] * rng.uniform(0.3, 0.7))
-        turn = heading + rng.choice([-1.0, 1.0]) * rng.uniform(0.4, 0.8)
-        row, column, along = wandering_strands(
-            rng, start_mm=np.array([[row[0, fork], column[0, fork]]]), heading=turn,
-            length_mm=np.array([shape.depth_mm * rng.uniform(0.2, 0.5)]), step_mm=0.4, curl=0.7,
-        )  # fmt: skip
-        total += draw_strands(
-            total.shape, row_mm=row, column_mm=column, weight=np.full(row.shape, 0.6 * width_mm) * np.sqrt(1.0 - along),
-            width_mm=0.7 * width_mm, spacing_mm=grid.spacing_mm,
-        )  # fmt: skip
-    return total
+        total += (fan.spread(wall) if index % 2 else wall) * tissue.septa_mm * scale**0.6
+    haze = np.exp(0.45 * power_law_field(rng, path_mm.shape, beta=tissue.beta, spacing_mm=grid.spacing_mm))
+    lumps = np.exp(0.35 * power_law_field(rng, path_mm.shape, beta=3.0, spacing_mm=grid.spacing_mm, largest_mm=25.0))
+    return ((0.75 * total * lumps + 2.2 * haze) * np.sqrt(path_mm / 50.0)).astype(np.float32)
 
 
 def mass_path_mm(masses: tuple[Mass, ...], grid: Grid) -> Array:
