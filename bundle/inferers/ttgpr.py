@@ -117,7 +117,7 @@ class TTGPRInferer(Inferer):
         self.last_trace = []
         with torch.no_grad():
             initial = self.windowed(image, network, *args, **kwargs)
-            refined = self._refine(image, initial, partial(network, *args, **kwargs))
+            refined = self._refine(image, initial, lambda window: network(window, *args, **kwargs))
         return like_inputs(refined, inputs)
 
     def _refine(self, image: Tensor, initial: Tensor, network: Network) -> Tensor:

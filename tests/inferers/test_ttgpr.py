@@ -294,6 +294,15 @@ def test_hosts_that_name_the_arguments_are_served() -> None:
     assert torch.equal(logits.as_tensor(), _inferer()(view(), Segmentor()))
 
 
+def test_extra_arguments_reach_the_network_after_the_window() -> None:
+    def network(window: Tensor, offset: float, *, gain: float) -> Tensor:
+        return gain * Segmentor()(window) + offset
+
+    logits = _inferer()(view(), network, 0.0, gain=1.0)
+    assert torch.equal(logits, _inferer()(view(), Segmentor()))
+    assert not torch.equal(logits, _inferer()(view(), network, 1.0, gain=1.0))
+
+
 class _Conv(torch.nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
