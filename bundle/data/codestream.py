@@ -44,5 +44,5 @@ def frame_size(frame: bytes) -> tuple[int, int] | None:
 
 
 def is_complete(frame: bytes) -> bool:
-    """Whether the frame ends in its end marker (padding zeros aside)."""
-    return frame[-16:].rstrip(b"\0").endswith(END_MARKER)
+    """Whether the frame ends in its end marker (padding aside: zeros, or the fill byte 0xFF)."""
+    return frame.rstrip(b"\0\xff").endswith(END_MARKER)
