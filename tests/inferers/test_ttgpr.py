@@ -41,8 +41,8 @@ def test_one_window_gets_the_method_as_printed(iterations: int) -> None:
     )
     fast = inferer(image, Segmentor())
     slow, energies = slow_twin.refine(image[0, 0].double().numpy(), segmentor, generator, iterations=iterations, seed=5)
-    np.testing.assert_allclose(fast[0, 0].numpy(), slow, atol=2e-3)
-    assert [row["energy"] for row in inferer.last_trace] == pytest.approx(energies, rel=1e-4)
+    np.testing.assert_allclose(fast[0, 0].numpy(), slow, atol=5e-4)
+    assert [row["energy"] for row in inferer.last_trace] == pytest.approx(energies, rel=1e-6)
     assert inferer.last_trace[0]["n_seeds"] > 0
     assert np.abs(slow - segmentor(image[0, 0].numpy())).max() > 1.0
 
