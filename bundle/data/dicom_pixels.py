@@ -84,7 +84,7 @@ def decode(dataset: Dataset, *, path: Path) -> npt.NDArray[np.integer]:
     try:
         pixels = dataset.pixel_array
     except Exception as error:
-        if not (isinstance(error, NotImplementedError) or "dependencies" in str(error)):
+        if not syntax.is_compressed or not (isinstance(error, NotImplementedError) or "dependencies" in str(error)):
             raise refuse(path, "Expected decodable pixel data, it is damaged; copy or export the file again") from error
         if syntax not in ITK_SYNTAXES:
             raise refuse(path, f"Expected a decoder for {syntax.name}, found none; {DECODER_REMEDY}") from error
