@@ -106,7 +106,7 @@ def sample_breast_shape(rng: np.random.Generator, *, view: str, height_mm: float
         wave_mm=tuple(float(v) for v in rng.normal(0.0, [0.012, 0.006, 0.003]) * depth_mm),  # type: ignore[arg-type]
         fold_mm=float(rng.uniform(4.0, 14.0) if mlo and rng.random() < 0.6 else 0.0),
         thickness_mm=float(np.clip(rng.normal(52.0, 10.0), 28.0, 75.0) * min(1.0, depth_mm / 70.0) ** 0.5),
-        skin_mm=float(rng.uniform(1.4, 2.1)),
+        skin_mm=float(rng.uniform(1.1, 1.8) * min(1.0, depth_mm / 80.0) ** 0.5),
         muscle_row_mm=float(muscle_row_mm if has_muscle else 0.0),
         muscle_column_mm=float(muscle_column_mm if has_muscle else 0.0),
         muscle_bow_mm=float(depth_mm * rng.uniform(-0.02, 0.06)),

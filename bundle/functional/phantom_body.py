@@ -23,6 +23,7 @@ MU_FAT_PER_MM = 0.0456
 DELTA_MU_GLAND_PER_MM = 0.0346
 TISSUE_GRID_MM = 0.2  # tissue has no detail below this but its finest texture, which is added at full size
 OUTLINE_GRID_MM = 0.8
+SKIN_SOFT_MM = 0.5  # the inner side of the skin is no sharp line: it is not equally deep along the beam
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ def dense_path_mm(
     strands += ligament_path_mm(rngs[3], tissue=tissue, shape=shape, grid=grid)
     strands += vessel_path_mm(rngs[4], tissue=tissue, shape=shape, grid=grid)
     strands += mass_path_mm(tissue.masses, grid)
-    dense += strands * np.clip((distance_mm - shape.skin_mm) / 4.0, 0.0, 1.0)
     muscle = muscle_fraction(shape, grid)
+    dense += strands * np.clip((distance_mm - shape.skin_mm) / 4.0, 0.0, 1.0) * (1.0 - 0.5 * muscle)
     dense += muscle * np.maximum(0.34 * inner_mm - 0.4 * dense, 0.0)
     return np.minimum(dense, 0.95 * inner_mm)
 
@@ -104,12 +105,14 @@ def build_body(shape: BreastShape, tissue: Tissue, *, field_seed: int, grid: Gri
     )
     profile_mm = rounded_thickness_mm(distance_mm, thickness_mm=thickness_mm, edge_mm=edge_mm)
     smooth_mm = gaussian_filter(profile_mm, 1.0 / coarse.spacing_mm)
+    inner_mm = gaussian_filter(inner_mm, SKIN_SOFT_MM / coarse.spacing_mm)
     distance_mm, dense_mm, inner_mm, smooth_mm = (
         _resample(field, source=coarse, target=grid) for field in (distance_mm, dense_mm, inner_mm, smooth_mm)
     )
     outer_mm = rounded_thickness_mm(distance_mm, thickness_mm=thickness_mm, edge_mm=edge_mm)
+    skin_mm = np.maximum(outer_mm - inner_mm, 0.0)
     rng = np.random.default_rng([field_seed, 5])
     fine = power_law_field(rng, outer_mm.shape, beta=tissue.beta, spacing_mm=grid.spacing_mm, largest_mm=4.0)
     dense_mm += 0.07 * fine * np.sqrt(inner_mm)
-    log = MU_FAT_PER_MM * outer_mm + DELTA_MU_GLAND_PER_MM * (dense_mm + np.maximum(outer_mm - inner_mm, 0.0))
+    log = MU_FAT_PER_MM * outer_mm + DELTA_MU_GLAND_PER_MM * (dense_mm + skin_mm)
     return Body(distance_mm, log.astype(np.float32), (MU_FAT_PER_MM * smooth_mm).astype(np.float32))

@@ -128,7 +128,7 @@ def equalise(log_exposure: Array, *, fat_log: Array, detector: Detector, spacing
         detector: Processing.
         spacing_mm: Pixel side.
     """
-    flat = log_exposure - detector.equalisation * fat_log
+    flat = np.maximum(log_exposure - detector.equalisation * fat_log, 0.0)  # nothing shows darker than air
     smooth = gaussian_filter(flat, detector.sharpening_mm / spacing_mm, truncate=2.5)
     return (flat + detector.sharpening * (flat - smooth)).astype(np.float32)
 

@@ -98,7 +98,7 @@ def sample_tissue(rng: np.random.Generator, *, shape: BreastShape, density: str 
         lobule_mm=float(rng.uniform(4.0, 8.0)),
         septa_mm=float(rng.uniform(2.5, 4.5)),
         fibres_per_cm2=float(rng.uniform(12.0, 30.0)),
-        ligaments=int(rng.uniform(30, 70) * area_scale) + 6,
+        ligaments=int(rng.uniform(20, 50) * area_scale) + 6,
         ducts=int(rng.integers(8, 18)),
         vessels=int(rng.integers(2, 6)) if shape.depth_mm > 60.0 else 1,
         masses=tuple(masses),
