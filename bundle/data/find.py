@@ -12,8 +12,8 @@ def find_mammograms(input_path: str | PathLike[str]) -> list[dict[str, str]]:
     """List the views to read.
 
     A file is taken as it is, whatever its name: the reader says what is wrong with it. In a folder and those below it,
-    files count by their suffix, or by the DICOM marker if they have none that is known; hidden files and folders and
-    DICOMDIR are left out.
+    files count by their suffix, or by the DICOM marker if they have none that is known; hidden files and folders,
+    DICOMDIR, and labels (name_label.* beside name.*) are left out.
 
     Args:
         input_path: file or folder.
@@ -32,7 +32,10 @@ def find_mammograms(input_path: str | PathLike[str]) -> list[dict[str, str]]:
     paths = []
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]  # prunes the walk
-        paths += [path for name in names if _is_candidate(path := FilePath(folder, name))]
+        stems = {FilePath(name).stem for name in names}
+        paths += [
+            path for name in names if _is_candidate(path := FilePath(folder, name)) and not _is_label(name, stems)
+        ]
     if not paths:
         raise refuse(
             input_path, "Expected a folder with DICOM, PNG, TIFF, JPEG or NIfTI files, found none; check the path"
@@ -44,6 +47,12 @@ def _is_candidate(path: FilePath) -> bool:
     if path.name.startswith(".") or path.stem.upper() == "DICOMDIR" or not path.is_file():
         return False
     return path.name.lower().endswith(SUFFIXES) or _has_dicom_marker(path)
+
+
+def _is_label(name: str, stems: set[str]) -> bool:
+    """Whether the file is the label of a view beside it, as the phantom writes them."""
+    stem = name.split(".")[0]
+    return stem.endswith("_label") and stem.removesuffix("_label") in stems
 
 
 def _has_dicom_marker(path: FilePath) -> bool:

@@ -35,6 +35,14 @@ def test_hidden_files_directories_of_media_and_other_files_are_left_out(tmp_path
     assert find_mammograms(tmp_path) == [{"image": str(tmp_path / "a.dcm")}]
 
 
+def test_labels_beside_their_views_are_left_out(tmp_path: Path) -> None:
+    write_mg(tmp_path / "a.dcm", stored_view())
+    for name in ("a_label.png", "b_label.png"):
+        Image.fromarray(np.eye(70, dtype=np.uint8)).save(tmp_path / name)
+    expected = [{"image": str(tmp_path / "a.dcm")}, {"image": str(tmp_path / "b_label.png")}]
+    assert find_mammograms(tmp_path) == expected
+
+
 def test_a_bad_file_with_a_good_name_is_listed_for_the_reader_to_report(tmp_path: Path) -> None:
     (tmp_path / "text.dcm").write_text("text")
     assert find_mammograms(tmp_path) == [{"image": str(tmp_path / "text.dcm")}]
