@@ -42,8 +42,8 @@ class MammogramReader(ImageReader):
         Args:
             spacing_mm: pixel size in the breast, one number or (row, column), mm; replaces what a header says. Required
                 for PNG, TIFF and JPEG.
-            voi: VOI LUT of DICOM files, or window if there is no LUT, by position or explanation ("NORMAL"); None for
-                none.
+            voi: VOI LUT of DICOM files, or window if there is no LUT, by position or explanation ("NORMAL"); None or
+                "none" for none.
             convert_raw: read For Processing images as negative log exposure instead of refusing them.
 
         Raises:
@@ -51,7 +51,7 @@ class MammogramReader(ImageReader):
         """
         super().__init__()
         self.spacing_mm = override_spacing(spacing_mm)
-        self.voi = voi
+        self.voi = None if isinstance(voi, str) and voi.lower() == "none" else voi
         self.convert_raw = convert_raw
 
     def verify_suffix(self, filename: Sequence[Path] | Path) -> bool:

@@ -114,6 +114,7 @@ class TestPixels:
         np.testing.assert_array_equal(pixels(path, voi="harder"), second[index])
         np.testing.assert_allclose(pixels(path, voi="B"), np.clip((stored - 999.5) / 499 + 0.5, 0, 1), atol=1e-6)
         np.testing.assert_array_equal(pixels(path, voi=None), stored)
+        np.testing.assert_array_equal(pixels(path, voi="none"), stored)
         assert "'NORMAL', 'HARDER'" in refusal(path, voi="SOFTER")
         assert "0 to 1" in refusal(path, voi=2)
 
