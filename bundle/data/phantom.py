@@ -21,7 +21,7 @@ from ..functional.phantom import PhantomParameters, PhantomView, render_phantom,
 
 MG_FOR_PRESENTATION = UID("1.2.840.10008.5.1.4.1.1.1.2")
 IMPLEMENTATION_UID = UID("2.25.302043790172249692526321623266752743501")
-PHANTOM_VERSION = 3  # raise when the same parameters render differently: files of the old kind are then made anew
+PHANTOM_VERSION = 4  # raise when the same parameters render differently: files of the old kind are then made anew
 SEED_RANGES = {"train": (0, 100_000), "tune": (100_000, 200_000), "test": (200_000, 2**31)}
 
 

@@ -14,6 +14,7 @@ from .phantom_texture import radial_frequency
 Array = NDArray[np.float32]
 
 MAXIMUM = 4095
+HEADROOM = 1.4  # white lies above the densest tissue, so that few calcifications are cut off
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,9 @@ def equalise(log_exposure: Array, *, fat_log: Array, detector: Detector, spacing
 
 
 def display(equalised: Array, *, low: float, high: float, detector: Detector) -> NDArray[np.uint16]:
-    """Display curve of For Presentation pixels: a sigmoid from low (black) to high (white), 12 bit, uint16."""
+    """Display curve of For Presentation pixels: a sigmoid, low is black, HEADROOM times high is white, uint16."""
     position = (equalised - low) / max(high - low, 1e-6)
     curve = 1.0 / (1.0 + np.exp(-detector.contrast * (position - detector.midpoint)))
-    ends = 1.0 / (1.0 + np.exp(-detector.contrast * (np.array([0.0, 1.15]) - detector.midpoint)))
+    ends = 1.0 / (1.0 + np.exp(-detector.contrast * (np.array([0.0, HEADROOM]) - detector.midpoint)))
     value = np.clip((curve - ends[0]) / (ends[1] - ends[0]), 0.0, 1.0)
     return np.rint(value * MAXIMUM).astype(np.uint16)
