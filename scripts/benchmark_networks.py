@@ -1,9 +1,10 @@
-"""Our Restormer beside MONAI's at equal blocks, on the same input, in one run: `python -m scripts.benchmark_networks`."""
+"""Our Restormer beside MONAI's at equal blocks, same input, same run: `python -m scripts.benchmark_networks`."""
 
 import argparse
 import platform
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from monai.networks.nets.restormer import Restormer as MonaiRestormer
@@ -12,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bundle.networks import Restormer
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "small": {"dim": 16, "num_blocks": (1, 2, 2, 4), "num_refinement_blocks": 1},
     "published": {"dim": 48, "num_blocks": (4, 6, 6, 8), "num_refinement_blocks": 4},
 }
@@ -68,7 +69,8 @@ def main() -> None:
     if abs(macs["bundle"] / macs["MONAI"] - 1) > 0.01:
         raise SystemExit(f"Expected MACs within 1 %, got {macs}; the two networks are not comparable")
     print(
-        f"{arguments.size}, {tuple(image.shape)}, torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}"
+        f"{arguments.size}, {tuple(image.shape)}, torch {torch.__version__}, "
+        f"{torch.get_num_threads()} threads, {platform.machine()}"
     )
     print(f"{'network':8} {'precision':10} {'parameters':>11} {'GMAC':>8} {'inference s':>12} {'training s':>11}")
     for dtype in (torch.float32, torch.bfloat16):

@@ -1,5 +1,6 @@
 """What training needs beside MONAI's engines."""
 
+from .inference import segment_views as segment_views
 from .training import ResumableCheckpoints as ResumableCheckpoints
 from .training import StopOnNonFiniteLoss as StopOnNonFiniteLoss
 from .training import TrainingProgress as TrainingProgress

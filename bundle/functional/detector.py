@@ -8,6 +8,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
@@ -78,18 +79,18 @@ def apply_detector(image: Array, detector: Detector) -> Array:
         (rows, columns) in [-1, 1]; -1 stays exactly -1 (outside the breast).
     """
     outside = image <= -1
-    shown = 2 * ((image + 1) / 2) ** np.float32(detector.gamma) - 1
-    shown = detector.gain * shown + np.float32(detector.offset)
+    shown: NDArray[np.floating] = 2 * ((image + 1) / 2) ** np.float32(detector.gamma) - 1
+    shown = np.float32(detector.gain) * shown + np.float32(detector.offset)
     if detector.blur_sigma_px > 0:
         shown = gaussian_filter(shown, detector.blur_sigma_px)
     levels = 2**detector.bits - 1
-    shown = np.round((np.clip(shown, -1, 1) + 1) / 2 * levels) / levels
+    shown = np.round((np.clip(shown, -1, 1) + 1) / 2 * np.float32(levels)) / np.float32(levels)
     if detector.jpeg_quality is not None:
         shown = _jpeg_round_trip(shown, detector.jpeg_quality)
     return np.where(outside, -1, 2 * shown - 1).astype(np.float32)
 
 
-def _jpeg_round_trip(shown: Array, quality: int) -> Array:
+def _jpeg_round_trip(shown: NDArray[np.floating], quality: int) -> Array:
     """Encode and decode an image in [0, 1] as 8-bit JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(np.round(255 * shown).astype(np.uint8)).save(buffer, "JPEG", quality=quality)

@@ -82,7 +82,7 @@ def _vessel(shape: tuple[int, int], rng: np.random.Generator, spacing_mm: float)
     side *= gap / max(float(np.hypot(*side)), 1e-6)
     first = _line(shape, np.random.default_rng(state), position, length, width)
     second = _line(shape, np.random.default_rng(state), position + side, length, width)
-    return rng.uniform(1.0, 4.0) * np.maximum(first, second)
+    return np.float32(rng.uniform(1.0, 4.0)) * np.maximum(first, second)
 
 
 def _blob(shape: tuple[int, int], rng: np.random.Generator, spacing_mm: float) -> Array:

@@ -1,7 +1,12 @@
 """MONAI transforms."""
 
+from .findings import SaveFindingsd as SaveFindingsd
 from .flow import RandFlowStated as RandFlowStated
 from .injection import RandBreastCropd as RandBreastCropd
 from .injection import RandDetectord as RandDetectord
 from .injection import RandInjectMicrocalcificationsd as RandInjectMicrocalcificationsd
 from .injection import RandQuantumNoised as RandQuantumNoised
+from .mammogram import BreastMaskd as BreastMaskd
+from .mammogram import MammogramWindowd as MammogramWindowd
+from .overlay import overlay_picture as overlay_picture
+from .overlay import zoom_picture as zoom_picture

@@ -108,7 +108,8 @@ class RandInjectMicrocalcificationsd(RandomizableTransform, MapTransform):
         MapTransform.__init__(self, [image_key])
         RandomizableTransform.__init__(self, 1.0)
         self.label_key, self.parameters_key = label_key, parameters_key
-        self.ranges = InjectionRanges(**{k: tuple(v) if isinstance(v, list) else v for k, v in (ranges or {}).items()})
+        drawn: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in (ranges or {}).items()}
+        self.ranges = InjectionRanges(**drawn)
         self.hard_negatives = dict(hard_negatives or {})
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

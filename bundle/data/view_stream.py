@@ -1,0 +1,52 @@
+"""The views of an inference run: a bad file is reported and left out, and the others go on."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from torch.utils.data import IterableDataset
+from tqdm import tqdm
+
+from .errors import root_mammogram_error
+from .find import find_mammograms
+
+
+class ViewStream(IterableDataset):
+    """Views of a file or a folder, one after the other, without those that cannot be read.
+
+    Args:
+        input_path: a file or a folder.
+        transform: reading, breast mask and window of {"image": path}.
+
+    Attributes:
+        refused: one line per file that was left out, filled while iterating.
+        done: number of views given out.
+    """
+
+    def __init__(self, input_path: str, transform: Callable[[Mapping[str, Any]], dict]) -> None:
+        self.input_path, self.transform = input_path, transform
+        self.refused: list[str] = []
+        self.done = 0
+
+    def files(self) -> list[dict[str, str]]:
+        """What there is to read: [{"image": path}, ...].
+
+        Raises:
+            MammogramError: if there is nothing.
+        """
+        return find_mammograms(self.input_path)
+
+    def __iter__(self) -> Iterator[dict]:
+        """Each readable view, transformed."""
+        self.refused, self.done = [], 0
+        for item in tqdm(self.files(), desc="Views", unit="view"):
+            try:
+                view = self.transform(item)
+            except (RuntimeError, ValueError) as error:
+                refusal = root_mammogram_error(error)
+                if refusal is None:
+                    raise
+                self.refused.append(str(refusal))
+                tqdm.write(f"refused: {refusal}")
+                continue
+            self.done += 1
+            yield view

@@ -1,0 +1,31 @@
+"""Weights from a file into a network."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+
+def load_weights(network: nn.Module, path: str, *, device: str | torch.device = "cpu") -> nn.Module:
+    """Load a flat state dict and put the network into evaluation mode.
+
+    Args:
+        network: what to load into.
+        path: `.pt` file.
+        device: where the network goes.
+
+    Returns:
+        The network.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the weights are of another architecture.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"Expected weights at {path}, found none; train them or take them from a release")
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except RuntimeError as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(f"Expected weights of this architecture in {path}; {first}") from error
+    return network.to(device).eval()
