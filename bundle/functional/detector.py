@@ -87,11 +87,11 @@ def apply_detector(image: Array, detector: Detector) -> Array:
     shown = np.round((np.clip(shown, -1, 1) + 1) / 2 * np.float32(levels)) / np.float32(levels)
     if detector.jpeg_quality is not None:
         shown = _jpeg_round_trip(shown, detector.jpeg_quality)
-    return np.where(outside, -1, 2 * shown - 1).astype(np.float32)
+    return np.asarray(np.where(outside, -1, 2 * shown - 1), np.float32)
 
 
 def _jpeg_round_trip(shown: NDArray[np.floating], quality: int) -> Array:
     """Encode and decode an image in [0, 1] as 8-bit JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(np.round(255 * shown).astype(np.uint8)).save(buffer, "JPEG", quality=quality)
-    return np.asarray(Image.open(buffer), np.float32) / 255
+    return np.asarray(Image.open(buffer), np.float32) / np.float32(255)

@@ -1,0 +1,88 @@
+"""Find microcalcifications in a mammogram or a folder of them: `python -m scripts.segment INPUT --output-dir OUT`."""
+
+import argparse
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigWorkflow
+
+from bundle.data import root_mammogram_error
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m scripts.segment", description=__doc__)
+    parser.add_argument("input", help="a file or a folder: MG DICOM, PNG, TIFF, JPEG or NIfTI")
+    parser.add_argument("--output-dir", default="output", help="where results go (default: %(default)s)")
+    parser.add_argument("--no-refine", action="store_true", help="the segmentor alone, without TT-GPR")
+    parser.add_argument("--preset", default="default", help="preset of the refinement: default, or paper (slow)")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--threshold", type=float, help="probability that counts as a finding (default: 0.5)")
+    group.add_argument("--fp-per-cm2", type=float, help="wanted false positives per cm2 of clean tissue instead")
+    parser.add_argument("--spacing-mm", type=float, help="pixel size of files that do not state it")
+    parser.add_argument(
+        "--voi", default=0, help="number or name of the VOI LUT or window, or none (default: the first)"
+    )
+    parser.add_argument(
+        "--convert-raw", action="store_true", help="accept For Processing views, converted by the logarithm"
+    )
+    parser.add_argument("--trace", action="store_true", help="write the refinement's energy per iteration")
+    return parser.parse_args(argv)
+
+
+def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Command line to ids of configs/inference.yaml."""
+    voi = arguments.voi
+    return {
+        "input": arguments.input,
+        "output_dir": arguments.output_dir,
+        "refine": not arguments.no_refine,
+        "preset": arguments.preset,
+        "threshold": arguments.threshold,
+        "fp_per_cm2": arguments.fp_per_cm2,
+        "spacing_mm": arguments.spacing_mm,
+        "voi": int(voi) if str(voi).isdigit() else voi,
+        "convert_raw": arguments.convert_raw,
+        "trace": arguments.trace,
+    }
+
+
+def refusal_line(error: BaseException) -> str | None:
+    """The line for the user at the root of an error, or None if the error is our own bug."""
+    if (refusal := root_mammogram_error(error)) is not None:
+        return str(refusal)
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) if isinstance(error, (ValueError, OSError)) else None
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run configs/inference.yaml."""
+    arguments = parse(argv)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    try:
+        workflow = ConfigWorkflow(
+            config_file=str(ROOT / "configs" / "inference.yaml"),
+            meta_file=str(ROOT / "configs" / "metadata.json"),
+            logging_file=False,
+            workflow_type="infer",
+            bundle_root=str(ROOT),
+            **overrides(arguments),
+        )
+        workflow.initialize()
+        workflow.run()
+    except Exception as error:
+        line = refusal_line(error)
+        if line is None:
+            raise
+        raise SystemExit(f"error: {line}") from None
+    print(f"Results in {arguments.output_dir}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""The shipped networks and inferers, built by configs/inference.yaml."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def shipped_inferers(
+    models_dir: str | os.PathLike[str] | None = None, **overrides: Any
+) -> tuple[Any, Any, torch.nn.Module]:
+    """Build what inference uses.
+
+    Args:
+        models_dir: folder of other weights than the shipped ones.
+        **overrides: ids of configs/inference.yaml.
+
+    Returns:
+        The segmentor's inferer, the refining inferer, and the segmentor with its weights.
+    """
+    parser = ConfigParser()
+    parser.read_config(str(ROOT / "configs" / "inference.yaml"))
+    parser.update({"bundle_root": str(ROOT), **overrides})
+    models = Path(models_dir) if models_dir else ROOT / "models"
+    parser.update({"generator::path": str(models / "generator_ema.pt")})
+    network = parser.get_parsed_content("network")
+    network.load_state_dict(torch.load(models / "model.pt", map_location="cpu", weights_only=True))
+    return parser.get_parsed_content("segmentor_inferer"), parser.get_parsed_content("refined_inferer"), network.eval()
