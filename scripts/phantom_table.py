@@ -50,15 +50,15 @@ def load_views(
     files += phantom_datalist(directory, count=clean, first_seed=start + calcified, calcified=False, **size)
     label = LoadImaged("label", reader="PILReader", reverse_indexing=False, ensure_channel_first=True, image_only=True)
     load = Compose([LoadMammogramd(), BreastMaskd(), MammogramWindowd(), label])
-    views = []
-    for item in tqdm(files, desc=f"Reading {split} phantoms", unit="view", disable=len(files) < 3):
-        data = load(item)
-        arrays = {key: np.asarray(data[key])[0] for key in ("image", "label", "breast")}
-        spacing = tuple(float(side) for side in data["image"].meta["spacing_mm"])
-        views.append(
-            {**arrays, "breast": arrays["breast"].astype(bool), "spacing_mm": spacing, "name": Path(item["image"]).stem}
-        )
-    return views
+    return [as_view(load(item)) for item in tqdm(files, desc=f"Reading {split} phantoms", unit="view")]
+
+
+def as_view(data: dict[Any, Any]) -> View:
+    """Loaded data as plain arrays, with the data themselves under `data`."""
+    arrays = {key: np.asarray(data[key])[0] for key in ("image", "label", "breast")}
+    meta = data["image"].meta
+    spacing = tuple(float(side) for side in meta["spacing_mm"])
+    return {**arrays, "spacing_mm": spacing, "name": Path(meta["filename_or_obj"]).stem, "data": data}
 
 
 def probability_maps(

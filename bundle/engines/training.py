@@ -91,16 +91,33 @@ class StopOnNonFiniteLoss:
 
 
 class TrainingProgress:
-    """A progress bar with the running loss.
+    """A progress bar with the loss, and the mean loss of each epoch, printed and kept as CSV.
 
     Args:
         label: name of the network.
+        losses_path: CSV file to which `epoch,mean_loss` are appended; None keeps nothing.
     """
 
-    def __init__(self, label: str) -> None:
+    def __init__(self, label: str, *, losses_path: str | None = None) -> None:
         self.label = label
+        self.losses_path = None if losses_path is None else Path(losses_path)
+        self.losses: list[float] = []
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
-        bar = ProgressBar(desc=self.label, persist=True)
+        bar = ProgressBar(desc=self.label, persist=False)
         bar.attach(engine, output_transform=lambda output: {"loss": loss_of(output)})
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._report, bar)
+
+    def _collect(self, engine: Engine) -> None:
+        self.losses.append(loss_of(engine.state.output))
+
+    def _report(self, engine: Engine, bar: ProgressBar) -> None:
+        mean = sum(self.losses) / len(self.losses)
+        self.losses = []
+        bar.log_message(f"{self.label}: epoch {engine.state.epoch} of {engine.state.max_epochs}, mean loss {mean:.4f}")
+        if self.losses_path is not None:
+            self.losses_path.parent.mkdir(parents=True, exist_ok=True)
+            with self.losses_path.open("a") as file:
+                file.write(f"{engine.state.epoch},{mean:.6f}\n")
