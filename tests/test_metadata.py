@@ -1,0 +1,110 @@
+"""What hosts of the bundle read off metadata.json, and that it tells the truth about this code."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+from monai.bundle import ConfigParser, verify_net_in_out
+from packaging.requirements import Requirement
+
+import bundle
+
+ROOT = Path(__file__).resolve().parents[1]
+METADATA_PATH = ROOT / "configs" / "metadata.json"
+METADATA: dict[str, Any] = json.loads(METADATA_PATH.read_text())
+SCHEMA_PATH = ROOT.parent / "shared" / "data" / "schema" / "meta_schema_20240725.json"
+FORMATS = ("network_data_format", "generator_data_format")
+
+
+def _pins(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text().splitlines()
+    return dict(line.split("==") for line in lines if re.match(r"[\w-]+==", line))
+
+
+@pytest.mark.skipif(not SCHEMA_PATH.exists(), reason="needs the schema of MONAI bundles")
+def test_the_schema_accepts_it() -> None:
+    jsonschema.validate(METADATA, json.loads(SCHEMA_PATH.read_text()))
+
+
+def test_the_keys_that_the_schema_asks_for_are_there() -> None:
+    texts = ("schema", "version", "monai_version", "pytorch_version", "numpy_version", "task", "description")
+    for name in (*texts, "authors", "copyright", "data_source", "intended_use"):
+        assert isinstance(METADATA[name], str), name
+        assert METADATA[name], name
+    for name in ("changelog", "required_packages_version", *FORMATS):
+        assert isinstance(METADATA[name], dict), name
+    assert all(isinstance(reference, str) for reference in METADATA["references"])
+
+
+def test_version_is_the_packages_and_in_both_changelogs() -> None:
+    assert METADATA["version"] == bundle.__version__
+    assert METADATA["version"] in METADATA["changelog"]
+    for version in METADATA["changelog"]:
+        assert f"## {version}" in (ROOT / "docs" / "changelog.md").read_text()
+
+
+def test_monai_and_torch_are_the_pinned_ones() -> None:
+    pins = _pins("requirements.txt")
+    assert METADATA["monai_version"] == pins["monai"]
+    assert METADATA["pytorch_version"] == pins["torch"]
+
+
+def test_numpy_is_the_oldest_supported_one_which_python_3_10_can_install() -> None:
+    assert METADATA["numpy_version"] == _pins("requirements-compat.txt")["numpy"]
+
+
+def test_every_dependency_is_listed_at_a_version_that_the_package_allows() -> None:
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    base = {
+        name: METADATA[f"{key}_version"] for name, key in (("torch", "pytorch"), ("monai", "monai"), ("numpy", "numpy"))
+    }
+    listed = METADATA["required_packages_version"] | base
+    for line in project["dependencies"]:
+        requirement = Requirement(line)
+        assert requirement.name in listed, line
+        assert requirement.specifier.contains(listed[requirement.name]), line
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_hosts_find_image_and_pred_first(name: str) -> None:
+    assert next(iter(METADATA[name]["inputs"])) == "image"
+    assert next(iter(METADATA[name]["outputs"])) == "pred"
+
+
+def test_the_prediction_names_background_and_microcalcification() -> None:
+    pred = METADATA["network_data_format"]["outputs"]["pred"]
+    assert pred["channel_def"] == {"0": "background", "1": "microcalcification"}
+
+
+def test_the_window_is_the_one_of_every_config() -> None:
+    for name in ("train", "train_generator", "inference"):
+        window_px = ConfigParser.load_config_file(str(ROOT / "configs" / f"{name}.yaml"))["window_px"]
+        for key in FORMATS:
+            tensors = {**METADATA[key]["inputs"], **METADATA[key]["outputs"]}
+            assert tensors["image"]["spatial_shape"] == [window_px, window_px]
+            assert tensors["pred"]["spatial_shape"] == [window_px, window_px]
+
+
+def test_the_segmentor_takes_and_gives_what_is_promised() -> None:
+    config = str(ROOT / "configs" / "inference.yaml")
+    verify_net_in_out(net_id="network_def", meta_file=str(METADATA_PATH), config_file=config, device="cpu")
+
+
+def test_the_generator_takes_and_gives_what_is_promised() -> None:
+    parser = ConfigParser(ConfigParser.load_config_file(str(ROOT / "configs" / "inference.yaml")))
+    formats = METADATA["generator_data_format"]
+    assert list(formats["inputs"]) == ["image", "t", "condition"]
+    inputs = {
+        key: torch.rand(1, *([tensor["num_channels"], *tensor["spatial_shape"]] if key != "t" else []))
+        for key, tensor in formats["inputs"].items()
+    }
+    with torch.no_grad():
+        velocity = parser.get_parsed_content("generator_def")(**inputs)
+    pred = formats["outputs"]["pred"]
+    assert velocity.shape == (1, pred["num_channels"], *pred["spatial_shape"])
+    assert velocity.dtype == getattr(torch, pred["dtype"])
