@@ -1,3 +1,4 @@
 """Losses as modules."""
 
 from .dice_focal_tversky import DiceFocalTverskyLoss as DiceFocalTverskyLoss
+from .flow_matching import FlowMatchingLoss as FlowMatchingLoss

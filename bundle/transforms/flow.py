@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 from monai.transforms import MapTransform, RandomizableTransform
+from torch.nn.functional import max_pool2d
 
 from ..functional.flow import interpolate, velocity_target
 from ..functional.seeds import degrade_seeds, seed_map
+
+PUNCTA_REACH_PX = 2
 
 
 class RandFlowStated(RandomizableTransform, MapTransform):
@@ -17,12 +20,15 @@ class RandFlowStated(RandomizableTransform, MapTransform):
     Args:
         image_key: x, (1, rows, columns) in [-1, 1]; replaced by m_t = t x + (1 - t) z.
         label_key: y, (1, rows, columns); label 2 (ignore) gives no seed.
-        target_key: where the velocity x - z goes, (1, rows, columns).
+        target_key: where the velocity x - z goes, (2, rows, columns): the velocity, and each pixel's weight in the
+            loss.
         complete_share: share of samples whose seeds are declared complete (second condition channel 1). In the others
             whole components lose their seeds and false ones appear, and the channel is 0: an absent seed means
             "unknown" there.
         max_drop: upper end of the drop probability of a component.
         max_false: largest number of false seeds.
+        puncta_weight: weight of pixels within `PUNCTA_REACH_PX` of a microcalcification; 1 elsewhere. Weights leave the
+            minimum of eq. 5 where it is and find it sooner: puncta are a few pixels in a thousand.
 
     Adds `t`, a scalar, and `condition`, (2, rows, columns): seed map and completeness.
     """
@@ -36,11 +42,13 @@ class RandFlowStated(RandomizableTransform, MapTransform):
         complete_share: float = 0.5,
         max_drop: float = 0.5,
         max_false: int = 2,
+        puncta_weight: float = 30.0,
     ) -> None:
         MapTransform.__init__(self, [image_key])
         RandomizableTransform.__init__(self, 1.0)
         self.label_key, self.target_key = label_key, target_key
         self.complete_share, self.max_drop, self.max_false = complete_share, max_drop, max_false
+        self.puncta_weight = puncta_weight
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         out = dict(data)
@@ -53,6 +61,9 @@ class RandFlowStated(RandomizableTransform, MapTransform):
         seeds = degrade_seeds(seeds, mask[0].numpy(), rng, max_drop=drop, max_false=false)
         t = torch.tensor(rng.random(), dtype=torch.float32)
         z = torch.from_numpy(rng.standard_normal(x.shape, np.float32))
-        out[self.keys[0]], out[self.target_key], out["t"] = interpolate(x, z, t), velocity_target(x, z), t
+        near = max_pool2d(mask.float(), 2 * PUNCTA_REACH_PX + 1, stride=1, padding=PUNCTA_REACH_PX)
+        weight = 1 + (self.puncta_weight - 1) * near
+        out[self.keys[0]], out["t"] = interpolate(x, z, t), t
+        out[self.target_key] = torch.cat([velocity_target(x, z), weight])
         out["condition"] = torch.stack([torch.from_numpy(seeds).float(), torch.full(x.shape[1:], float(complete))])
         return out

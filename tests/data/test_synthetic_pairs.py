@@ -85,8 +85,18 @@ def test_flow_state_and_velocity_give_back_the_image() -> None:
         {"image": crop, "label": torch.zeros(1, WINDOW_PX, WINDOW_PX, dtype=torch.uint8)}
     )
     torch.testing.assert_close(
-        torch.as_tensor(out["image"] + (1 - out["t"]) * out["velocity"]), torch.as_tensor(crop), atol=1e-5, rtol=0
+        torch.as_tensor(out["image"] + (1 - out["t"]) * out["velocity"][:1]), torch.as_tensor(crop), atol=1e-5, rtol=0
     )
+
+
+def test_pixels_near_puncta_weigh_more() -> None:
+    label = torch.zeros(1, WINDOW_PX, WINDOW_PX, dtype=torch.uint8)
+    label[0, 10, 10] = 1
+    sample = {"image": torch.zeros(1, WINDOW_PX, WINDOW_PX), "label": label}
+    weight = RandFlowStated(puncta_weight=5.0).set_random_state(0)(sample)["velocity"][1]
+    assert weight[10, 12] == 5.0
+    assert weight[10, 13] == 1.0
+    assert weight.sum() == WINDOW_PX**2 + 25 * 4.0
 
 
 def test_complete_seeds_are_declared_and_lie_on_the_mask() -> None:
