@@ -1,6 +1,11 @@
 """What training needs beside MONAI's engines."""
 
 from .inference import segment_views as segment_views
+from .pictures import generator_panels as generator_panels
+from .pictures import segmentor_panels as segmentor_panels
+from .tracking import RefinementTrace as RefinementTrace
+from .tracking import SamplePictures as SamplePictures
+from .tracking import TrackedParameters as TrackedParameters
 from .training import ResumableCheckpoints as ResumableCheckpoints
 from .training import StopOnNonFiniteLoss as StopOnNonFiniteLoss
 from .training import TrainingProgress as TrainingProgress
