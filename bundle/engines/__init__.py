@@ -5,6 +5,7 @@ from .pictures import generator_panels as generator_panels
 from .pictures import segmentor_panels as segmentor_panels
 from .tracking import RefinementTrace as RefinementTrace
 from .tracking import SamplePictures as SamplePictures
+from .tracking import TrackableLoss as TrackableLoss
 from .tracking import TrackedParameters as TrackedParameters
 from .training import ResumableCheckpoints as ResumableCheckpoints
 from .training import StopOnNonFiniteLoss as StopOnNonFiniteLoss

@@ -77,6 +77,23 @@ class TrackedParameters:
                 run.client.set_tag(run.run_id, f"{name} since epoch {engine.state.epoch}", value)
 
 
+class TrackableLoss:
+    """Hands on an output that was not decollated as a list of one, the only form whose loss MONAI's tracking can read.
+
+    `from_engine(["loss"], first=True)` makes a tuple of a plain output, which MLflow refuses. Goes last among a
+    trainer's handlers, before the one that MONAI appends.
+    """
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a trainer."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._wrap)
+
+    def _wrap(self, engine: Engine) -> None:
+        output: Any = engine.state.output
+        if isinstance(output, dict):
+            engine.state.output = [output]  # type: ignore[assignment]
+
+
 class SamplePictures:
     """Writes OUTPUT_DIR/pictures/NAME_epoch_N.png, a contact sheet of the first batch of each run of an engine.
 
