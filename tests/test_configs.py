@@ -26,6 +26,8 @@ NAMES = (*TRAININGS, "inference")
 OVERLAYS = tuple(path.stem for path in sorted(CONFIGS.glob("*.yaml")) if path.stem not in NAMES)
 # Where MONAI, its Label server and the model zoo enter a config.
 ENTRIES = ("initialize", "run", "training")
+# What MONAI reads off a config by name for `--tracking`.
+TRACKING = ("tracking_uri", "experiment_name", "run_name", "save_execute_config")
 # Sections of a config, which hold ids of their own.
 SECTIONS = ("train", "validate")
 # A small phantom that still has room for a breast.
@@ -52,7 +54,7 @@ def _unreachable(config: dict[str, Any]) -> set[str]:
         if found not in seen:
             seen.add(found)
             waiting += ReferenceResolver.find_refs_in_config(parser[found], found)
-    ids = {key for key in config if key not in (*SECTIONS, ConfigParser.meta_key)}
+    ids = {key for key in config if key not in (*SECTIONS, *TRACKING, ConfigParser.meta_key)}
     ids |= {f"{section}::{key}" for section in SECTIONS if section in config for key in config[section]}
     return {id for id in ids if not any(f"{found}::".startswith(f"{id}::") for found in seen)}
 
