@@ -5,7 +5,10 @@ from torch import Tensor, nn
 
 
 class FlowMatchingLoss(nn.Module):
-    """Weighted mean of (v - (x - z))^2, eq. 5; the weights change how soon the minimum is found, not where it is."""
+    """Weighted mean of (v - (x - z))^2, eq. 5.
+
+    Weights that follow from the state, the time and the condition alone leave the minimum where it is.
+    """
 
     def forward(self, velocity: Tensor, target: Tensor) -> Tensor:
         """Loss of a batch.

@@ -11,7 +11,7 @@ from torch.nn.functional import max_pool2d
 from ..functional.flow import interpolate, velocity_target
 from ..functional.seeds import degrade_seeds, seed_map
 
-PUNCTA_REACH_PX = 2
+SEED_REACH_PX = 4
 
 
 class RandFlowStated(RandomizableTransform, MapTransform):
@@ -27,8 +27,9 @@ class RandFlowStated(RandomizableTransform, MapTransform):
             "unknown" there.
         max_drop: upper end of the drop probability of a component.
         max_false: largest number of false seeds.
-        puncta_weight: weight of pixels within `PUNCTA_REACH_PX` of a microcalcification; 1 elsewhere. Weights leave the
-            minimum of eq. 5 where it is and find it sooner: puncta are a few pixels in a thousand.
+        seed_weight: weight in the loss of pixels within `SEED_REACH_PX` of a seed that is given; 1 elsewhere. It follows
+            from the condition alone, so the minimum of eq. 5 stays where it is, and what a seed means is learnt sooner:
+            puncta are a few pixels in a thousand. A weight on the puncta themselves would teach to invent them.
 
     Adds `t`, a scalar, and `condition`, (2, rows, columns): seed map and completeness.
     """
@@ -42,13 +43,13 @@ class RandFlowStated(RandomizableTransform, MapTransform):
         complete_share: float = 0.5,
         max_drop: float = 0.5,
         max_false: int = 2,
-        puncta_weight: float = 30.0,
+        seed_weight: float = 30.0,
     ) -> None:
         MapTransform.__init__(self, [image_key])
         RandomizableTransform.__init__(self, 1.0)
         self.label_key, self.target_key = label_key, target_key
         self.complete_share, self.max_drop, self.max_false = complete_share, max_drop, max_false
-        self.puncta_weight = puncta_weight
+        self.seed_weight = seed_weight
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         out = dict(data)
@@ -61,9 +62,9 @@ class RandFlowStated(RandomizableTransform, MapTransform):
         seeds = degrade_seeds(seeds, mask[0].numpy(), rng, max_drop=drop, max_false=false)
         t = torch.tensor(rng.random(), dtype=torch.float32)
         z = torch.from_numpy(rng.standard_normal(x.shape, np.float32))
-        near = max_pool2d(mask.float(), 2 * PUNCTA_REACH_PX + 1, stride=1, padding=PUNCTA_REACH_PX)
-        weight = 1 + (self.puncta_weight - 1) * near
         out[self.keys[0]], out["t"] = interpolate(x, z, t), t
-        out[self.target_key] = torch.cat([velocity_target(x, z), weight])
-        out["condition"] = torch.stack([torch.from_numpy(seeds).float(), torch.full(x.shape[1:], float(complete))])
+        given = torch.from_numpy(seeds).float()[None]
+        near = max_pool2d(given, 2 * SEED_REACH_PX + 1, stride=1, padding=SEED_REACH_PX)
+        out[self.target_key] = torch.cat([velocity_target(x, z), 1 + (self.seed_weight - 1) * near])
+        out["condition"] = torch.cat([given, torch.full_like(given, float(complete))])
         return out

@@ -89,14 +89,26 @@ def test_flow_state_and_velocity_give_back_the_image() -> None:
     )
 
 
-def test_pixels_near_puncta_weigh_more() -> None:
+def test_pixels_near_given_seeds_weigh_more() -> None:
     label = torch.zeros(1, WINDOW_PX, WINDOW_PX, dtype=torch.uint8)
-    label[0, 10, 10] = 1
+    label[0, 15, 15] = 1
     sample = {"image": torch.zeros(1, WINDOW_PX, WINDOW_PX), "label": label}
-    weight = RandFlowStated(puncta_weight=5.0).set_random_state(0)(sample)["velocity"][1]
-    assert weight[10, 12] == 5.0
-    assert weight[10, 13] == 1.0
-    assert weight.sum() == WINDOW_PX**2 + 25 * 4.0
+    out = RandFlowStated(seed_weight=5.0, complete_share=1.0).set_random_state(0)(sample)
+    assert out["condition"][0].sum() == 1
+    assert out["velocity"][1].sum() == WINDOW_PX**2 + 81 * 4.0
+
+
+def test_dropped_seeds_weigh_nothing() -> None:
+    """The weight follows from the condition alone, or the generator would learn to invent puncta."""
+    label = torch.zeros(1, WINDOW_PX, WINDOW_PX, dtype=torch.uint8)
+    label[0, 15, 15] = 1
+    sample = {"image": torch.zeros(1, WINDOW_PX, WINDOW_PX), "label": label}
+    drawn = [
+        RandFlowStated(complete_share=0.0, max_drop=1.0, max_false=0).set_random_state(n)(sample) for n in range(20)
+    ]
+    dropped = [out for out in drawn if out["condition"][0].sum() == 0]
+    assert dropped
+    assert all((out["velocity"][1] == 1).all() for out in dropped)
 
 
 def test_complete_seeds_are_declared_and_lie_on_the_mask() -> None:
