@@ -1,0 +1,53 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from bundle.data import MammogramError, choose_threshold
+
+TABLE = {"segmentor": {"thresholds": [0.1, 0.5, 0.9], "fp_per_cm2": [2.0, 0.5, 0.1]}, "made_by": "a test"}
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    path = tmp_path / "operating_points.json"
+    path.write_text(json.dumps(TABLE))
+    return path
+
+
+def test_neither_gives_one_half(table: Path) -> None:
+    assert choose_threshold(table, method="segmentor") == 0.5
+
+
+def test_a_given_threshold_needs_no_table(tmp_path: Path) -> None:
+    assert choose_threshold(tmp_path / "none.json", method="segmentor", threshold=0.3) == 0.3
+
+
+def test_a_measured_rate_gives_its_threshold(table: Path) -> None:
+    assert choose_threshold(table, method="segmentor", fp_per_cm2=0.5) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_fewer_false_positives_need_a_higher_threshold(table: Path) -> None:
+    chosen = [choose_threshold(table, method="segmentor", fp_per_cm2=rate) for rate in (1.5, 1.0, 0.5, 0.2)]
+    assert chosen == sorted(chosen)
+    assert len(set(chosen)) == 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threshold": 0.5, "fp_per_cm2": 0.5},
+        {"threshold": 1.5},
+        {"fp_per_cm2": 9.0},
+        {"fp_per_cm2": 0.5, "method": "ttgpr"},
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_line(table: Path, options: dict) -> None:
+    with pytest.raises(MammogramError) as refusal:
+        choose_threshold(table, **{"method": "segmentor", **options})
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_missing_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MammogramError, match=r"none\.json"):
+        choose_threshold(tmp_path / "none.json", method="segmentor", fp_per_cm2=0.5)

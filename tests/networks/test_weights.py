@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from bundle.networks import Restormer, load_weights
+
+SMALL = {"dim": 8, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 0}
+
+
+def test_weights_come_back(tmp_path: Path) -> None:
+    network = Restormer(**SMALL)
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    loaded = load_weights(Restormer(**SMALL), str(tmp_path / "model.pt"))
+    assert not loaded.training
+    x = torch.randn(1, 1, 16, 16)
+    assert torch.equal(loaded(x), network.eval()(x))
+
+
+def test_other_architecture_is_refused_in_one_line(tmp_path: Path) -> None:
+    torch.save(Restormer(**SMALL).state_dict(), tmp_path / "model.pt")
+    with pytest.raises(ValueError, match="of this architecture") as refusal:
+        load_weights(Restormer(**{**SMALL, "dim": 16}), str(tmp_path / "model.pt"))
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"model\.pt"):
+        load_weights(Restormer(**SMALL), str(tmp_path / "model.pt"))
