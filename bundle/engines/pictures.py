@@ -122,8 +122,14 @@ def trace_figure(trace: Sequence[Mapping[str, float]]) -> Figure:
     )
     for axes, (title, names) in zip(figure.subplots(2, 2).flat, groups, strict=True):
         for name in names:
-            axes.plot([row["refine_iter"] for row in trace], [row[name] for row in trace], marker=".", label=name)
+            # The sum is drawn wide, or the term that makes up most of it would hide it.
+            width = 4.0 if name == "energy" else 1.5
+            steps, values = [row["refine_iter"] for row in trace], [row[name] for row in trace]
+            axes.plot(steps, values, marker=".", linewidth=width, label=name)
         axes.set(title=title, xlabel="refine_iter")
+        if "energy" in names:
+            # Terms differ by orders of magnitude, and any of them may be 0.
+            axes.set_yscale("symlog", linthresh=1.0)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.legend()
     return figure
@@ -168,7 +174,8 @@ def _label_outlines(label: Plane) -> dict[str, NDArray[np.bool_]]:
 
 def _grey_limits(image: Plane) -> tuple[float, float]:
     """A crop's own contrast: calcifications are faint on the scale of a whole view."""
-    breast = image[image > -1]
+    # Air is -1 but for rounding: x is computed back from the state.
+    breast = image[image > -0.999]
     low, high = np.percentile(breast, [1, 99.8]) if breast.size else (-1.0, 1.0)
     return float(low), float(max(high, low + 0.05))
 
