@@ -23,10 +23,10 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m scripts.measure_operating_points", description=__doc__)
     parser.add_argument("--output-dir", type=Path, default=ROOT / "eval" / "operating_points")
     parser.add_argument("--table", type=Path, default=ROOT / "models" / "operating_points.json")
-    parser.add_argument("--clean", type=int, default=10, help="clean tuning phantoms (default: %(default)s)")
+    parser.add_argument("--clean", type=int, default=8, help="clean tuning phantoms (default: %(default)s)")
     parser.add_argument("--spacing-mm", type=float, default=0.085, help="pixel size (default: %(default)s)")
     arguments = parser.parse_args(argv)
-    size = {"spacing_mm": arguments.spacing_mm}
+    size = {"spacing_mm": arguments.spacing_mm, "height_mm": 110.0, "width_mm": 80.0}
     views = load_views(
         arguments.output_dir / "phantoms", split="tune", first=200, calcified=0, clean=arguments.clean, size=size
     )

@@ -119,11 +119,11 @@ def main(argv: list[str] | None = None) -> None:
     """Make the phantoms, run the systems, print and keep the table."""
     parser = argparse.ArgumentParser(prog="python -m scripts.phantom_table", description=__doc__)
     parser.add_argument("--output-dir", type=Path, default=ROOT / "eval" / "phantom_table")
-    parser.add_argument("--calcified", type=int, default=8, help="calcified test phantoms (default: %(default)s)")
-    parser.add_argument("--clean", type=int, default=6, help="clean test phantoms (default: %(default)s)")
+    parser.add_argument("--calcified", type=int, default=7, help="calcified test phantoms (default: %(default)s)")
+    parser.add_argument("--clean", type=int, default=4, help="clean test phantoms (default: %(default)s)")
     parser.add_argument("--spacing-mm", type=float, default=0.085, help="pixel size (default: %(default)s)")
-    parser.add_argument("--height-mm", type=float, default=240.0, help="detector height (default: %(default)s)")
-    parser.add_argument("--width-mm", type=float, default=180.0, help="detector width (default: %(default)s)")
+    parser.add_argument("--height-mm", type=float, default=110.0, help="detector height (default: %(default)s)")
+    parser.add_argument("--width-mm", type=float, default=80.0, help="detector width (default: %(default)s)")
     arguments = parser.parse_args(argv)
     size: dict[str, Any] = {
         "spacing_mm": arguments.spacing_mm,
@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> None:
         clean=arguments.clean,
         size=size,
     )
-    tuning = load_views(phantoms, split="tune", first=100, calcified=6, clean=4, size=size)
+    tuning = load_views(phantoms, split="tune", first=100, calcified=4, clean=2, size=size)
     rows = compare(test, tuning, arguments.output_dir)
     table = markdown_table(rows)
     print(

@@ -76,7 +76,7 @@ class RefinementSettings:
         ValueError: a choice out of its range.
     """
 
-    iterations: int = 8
+    iterations: int = 3
     t_start: float = 0.5
     t_end: float = 0.8
     k_max: int = 2

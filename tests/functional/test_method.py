@@ -99,7 +99,7 @@ def test_training_minimises_the_flow_matching_loss() -> None:
     x = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
     label = torch.zeros(2, 1, 16, 16, dtype=torch.uint8)
     label[..., 4:7, 5:8] = 1
-    transform = RandFlowStated(puncta_weight=1.0)
+    transform = RandFlowStated(seed_weight=1.0)
     transform.set_random_state(seed=0)
     samples = [transform({"image": x[i], "label": label[i]}) for i in range(2)]
     batch = {key: torch.stack([sample[key] for sample in samples]) for key in samples[0]}
