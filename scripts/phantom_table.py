@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.transforms import Compose, LoadImaged
+from monai.transforms import Compose
 from tqdm import tqdm
 
 from bundle.baselines import DifferenceOfGaussiansInferer, HighPassInferer, TopHatInferer, tune_classical
-from bundle.data import LoadMammogramd, phantom_datalist, phantom_seed
+from bundle.data import LoadLabeld, LoadMammogramd, phantom_datalist, phantom_seed
 from bundle.functional.system_scores import score_system
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.shipped import ROOT, shipped_inferers
@@ -48,8 +48,7 @@ def load_views(
     start = phantom_seed(split, first)
     files = phantom_datalist(directory, count=calcified, first_seed=start, calcified=True, **size)
     files += phantom_datalist(directory, count=clean, first_seed=start + calcified, calcified=False, **size)
-    label = LoadImaged("label", reader="PILReader", reverse_indexing=False, ensure_channel_first=True, image_only=True)
-    load = Compose([LoadMammogramd(), BreastMaskd(), MammogramWindowd(), label])
+    load = Compose([LoadMammogramd(), BreastMaskd(), MammogramWindowd(), LoadLabeld("label")])
     return [as_view(load(item)) for item in tqdm(files, desc=f"Reading {split} phantoms", unit="view")]
 
 

@@ -4,6 +4,7 @@ from .errors import MammogramError as MammogramError
 from .errors import MammogramWarning as MammogramWarning
 from .errors import root_mammogram_error as root_mammogram_error
 from .find import find_mammograms as find_mammograms
+from .load import LoadLabeld as LoadLabeld
 from .load import LoadMammogramd as LoadMammogramd
 from .mammogram_reader import MammogramReader as MammogramReader
 from .operating_points import choose_threshold as choose_threshold

@@ -27,9 +27,10 @@ class RandFlowStated(RandomizableTransform, MapTransform):
             "unknown" there.
         max_drop: upper end of the drop probability of a component.
         max_false: largest number of false seeds.
-        seed_weight: weight in the loss of pixels within `SEED_REACH_PX` of a seed that is given; 1 elsewhere. It follows
-            from the condition alone, so the minimum of eq. 5 stays where it is, and what a seed means is learnt sooner:
-            puncta are a few pixels in a thousand. A weight on the puncta themselves would teach to invent them.
+        seed_weight: weight in the loss of pixels within `SEED_REACH_PX` of a seed that is given; 1 elsewhere. It
+            follows from the condition alone, so the minimum of eq. 5 stays where it is, and what a seed means is
+            learnt sooner: puncta are a few pixels in a thousand. A weight on the puncta themselves would teach to
+            invent them.
 
     Adds `t`, a scalar, and `condition`, (2, rows, columns): seed map and completeness.
     """
