@@ -15,7 +15,7 @@ from bundle.functional.operating_point import operating_table
 from scripts.phantom_table import fingerprint, load_views, probability_maps
 from scripts.shipped import ROOT, shipped_inferers
 
-THRESHOLDS = 1 / (1 + np.exp(-np.linspace(-4.5, 6.0, 43)))
+THRESHOLDS = 1 / (1 + np.exp(-np.linspace(-9.0, 9.0, 73)))
 
 
 def main(argv: list[str] | None = None) -> None:
