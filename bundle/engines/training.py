@@ -71,7 +71,8 @@ def newest_checkpoints(directory: Path) -> list[Path]:
 
 def loss_of(output: Any) -> float:
     """The loss in a trainer's output, decollated or not."""
-    return (output[0] if isinstance(output, list) else output)["loss"].detach().item()
+    loss = (output[0] if isinstance(output, list) else output)["loss"]
+    return float(loss.detach() if isinstance(loss, Tensor) else loss)
 
 
 class StopOnNonFiniteLoss:

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from bundle.data.synthetic_pairs import SampleNumberSampler
 from bundle.engines import ResumableCheckpoints, StopOnNonFiniteLoss, prepare_flow_batch
-from bundle.engines.training import newest_checkpoints
+from bundle.engines.training import loss_of, newest_checkpoints
 
 
 class Numbers(Dataset):
@@ -87,3 +87,10 @@ def test_flow_batch_carries_time_and_condition() -> None:
     assert target is batch["velocity"]
     assert args == ()
     assert set(kwargs) == {"t", "condition"}
+
+
+@pytest.mark.parametrize(
+    "output", [{"loss": torch.tensor(0.5, requires_grad=True)}, [{"loss": 0.5}], [{"loss": torch.tensor(0.5)}]]
+)
+def test_loss_is_read_from_any_output(output: dict | list) -> None:
+    assert loss_of(output) == 0.5
