@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
+from .confusion import IGNORE as IGNORE
+from .confusion import MICROCALCIFICATION as MICROCALCIFICATION
 from .puncta import Array, Punctum, render_punctum, sample_diameter_mm, sample_parts
 
-BACKGROUND, MICROCALCIFICATION, IGNORE = 0, 1, 2
 # A punctum below this detectability (peak CNR x sqrt(pixels at half maximum)) cannot be seen; a network taught it
 # hallucinates.
 VISIBILITY_FLOOR = 5.0

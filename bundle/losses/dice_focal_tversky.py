@@ -3,9 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from ..functional.confusion import IGNORE, MICROCALCIFICATION
 from ..functional.segmentation_loss import dice_loss, focal_tversky_loss, overlap_sums
-
-IGNORE = 2
 
 
 class DiceFocalTverskyLoss(nn.Module):
@@ -55,6 +54,6 @@ class DiceFocalTverskyLoss(nn.Module):
                 f"Expected logits and label of one shape, got {tuple(logits.shape)} and {tuple(label.shape)}"
             )
         label = torch.as_tensor(label)
-        sums = overlap_sums(logits.float().sigmoid(), (label == 1).float(), (label != IGNORE).float())
+        sums = overlap_sums(logits.float().sigmoid(), (label == MICROCALCIFICATION).float(), (label != IGNORE).float())
         tversky = focal_tversky_loss(*sums, alpha=self.alpha, beta=self.beta, gamma=self.gamma, smooth=self.smooth)
         return self.lambda_dice * dice_loss(*sums, smooth=self.smooth) + self.lambda_tversky * tversky
