@@ -1,14 +1,22 @@
 """Which views a training draws its backgrounds from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .errors import refuse
 from .find import find_mammograms
 from .phantom import phantom_datalist, phantom_seed
 
 
 def training_views(
-    dataset_dir: str, *, phantom_dir: str, phantom_count: int, phantom_spacing_mm: float = 0.07, real_share: float = 0.7
+    dataset_dir: str,
+    *,
+    phantom_dir: str,
+    phantom_count: int,
+    phantom_spacing_mm: float = 0.07,
+    real_share: float = 0.7,
+    exclude: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Negative views: clean phantoms, and the real normals of a folder if one is given.
 
@@ -18,15 +26,16 @@ def training_views(
         phantom_count: number of phantoms; 0 for none.
         phantom_spacing_mm: their pixel size.
         real_share: share of the samples that is drawn from the real views, if there are any.
+        exclude: beginnings of the names of real files to leave out, e.g. an exam that is held out for testing.
 
     Returns:
         One dict per view: `image`, its path, and `weight`, its relative frequency.
 
     Raises:
-        MammogramError: if the folder is missing or empty.
+        MammogramError: if the folder is missing or empty, or if a name in `exclude` fits no file of it.
         ValueError: if there are neither real views nor phantoms.
     """
-    real = find_mammograms(dataset_dir) if dataset_dir else []
+    real = _without(find_mammograms(dataset_dir), exclude, dataset_dir) if dataset_dir else []
     phantoms = []
     if phantom_count:
         phantoms = phantom_datalist(
@@ -44,3 +53,13 @@ def training_views(
     return [{"image": str(item["image"]), "weight": share / len(real)} for item in real] + [
         {"image": str(item["image"]), "weight": (1 - share if real else 1.0) / len(phantoms)} for item in phantoms
     ]
+
+
+def _without(views: list[dict[str, str]], exclude: Sequence[str], folder: str) -> list[dict[str, str]]:
+    """The views whose file names begin with none of the excluded names."""
+    names = [Path(view["image"]).name for view in views]
+    for prefix in exclude:
+        # A misspelt name would train on the very views that a test holds out.
+        if not prefix or not any(name.startswith(prefix) for name in names):
+            raise refuse(folder, f"Expected files whose names begin with {prefix!r}, found none; correct `exclude`")
+    return [view for view, name in zip(views, names, strict=True) if not name.startswith(tuple(exclude))]

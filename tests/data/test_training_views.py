@@ -50,3 +50,19 @@ def test_nothing_to_train_on_is_refused(tmp_path: Path) -> None:
         training_views("", phantom_dir=str(tmp_path), phantom_count=0)
     with pytest.raises(MammogramError):
         training_views(str(tmp_path / "nowhere"), phantom_dir=str(tmp_path), phantom_count=0)
+
+
+def test_excluded_exams_are_never_drawn_and_the_others_share_their_weight(tmp_path: Path) -> None:
+    folder = tmp_path / "real"
+    folder.mkdir()
+    for name in ("A4", "B1", "exam_L-CC", "exam_R-CC"):
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / f"{name}.png")
+    views = training_views(str(folder), phantom_dir=str(tmp_path), phantom_count=0, exclude=["exam_", "A4"])
+    assert [Path(view["image"]).stem for view in views] == ["B1"]
+    assert views[0]["weight"] == 1.0
+
+
+@pytest.mark.parametrize("misspelt", ["a4", "A44", ""])
+def test_an_exclusion_that_fits_no_file_is_refused(tmp_path: Path, misspelt: str) -> None:
+    with pytest.raises(MammogramError, match="correct `exclude`"):
+        training_views(_normals(tmp_path / "real", 2), phantom_dir=str(tmp_path), phantom_count=0, exclude=[misspelt])
