@@ -26,10 +26,12 @@ Spacing = Sequence[float] | NDArray
 
 @dataclass(frozen=True)
 class Components:
-    """The objects of one view, numbered 1..n in `label_map` and 0..n-1 in the arrays.
+    """The objects of one view, numbered 0..n-1, and the pixels they are made of.
 
     Attributes:
-        label_map: int (rows, columns), 0 is background.
+        shape: rows and columns of the view.
+        pixels: int (pixels,), increasing positions in the flattened view.
+        owner: int (pixels,), the object of each of these pixels.
         centroid_px: float (n, 2), row and column of the mean pixel position.
         area_px: int (n,).
         peak: float (n,), highest score in the object.
@@ -37,7 +39,9 @@ class Components:
         box_px: int (n, 4), first row, first column, and one past the last row and column.
     """
 
-    label_map: NDArray[np.int32]
+    shape: tuple[int, int]
+    pixels: NDArray[np.int64]
+    owner: NDArray[np.int64]
     centroid_px: NDArray[np.float64]
     area_px: NDArray[np.int64]
     peak: NDArray[np.float64]
@@ -56,20 +60,50 @@ def find_components(mask: ArrayLike, *, scores: ArrayLike | None = None) -> Comp
         scores: float (rows, columns), e.g. probabilities; 1 everywhere when None.
     """
     mask = np.asarray(mask, bool)
-    label_map, count = ndimage.label(mask, structure=EIGHT_CONNECTED, output=np.int32)
-    rows, columns = np.nonzero(label_map)
-    index = label_map[rows, columns] - 1
+    box = bounding_box(mask)
+    # Objects fill a small part of a view: only the box around them is labelled, only their pixels are measured.
+    label_map, count = ndimage.label(mask[box], structure=EIGHT_CONNECTED, output=np.int32)
+    rows, columns = np.nonzero(mask[box])
+    owner = label_map[rows, columns].astype(np.int64) - 1
+    rows, columns = rows + box[0].start, columns + box[1].start
     values = np.ones(len(rows)) if scores is None else np.asarray(scores)[rows, columns].astype(np.float64)
-    area = np.bincount(index, minlength=count)
+    area = np.bincount(owner, minlength=count)
 
     def mean_of(value: NDArray) -> NDArray[np.float64]:
-        return np.bincount(index, weights=value, minlength=count) / area
+        return np.bincount(owner, weights=value, minlength=count) / area
 
     peak = np.full(count, -np.inf)
-    np.maximum.at(peak, index, values)
-    boxes = [[r.start, c.start, r.stop, c.stop] for r, c in ndimage.find_objects(label_map)]
+    np.maximum.at(peak, owner, values)
     centroid = np.stack([mean_of(rows), mean_of(columns)], axis=1)
-    return Components(label_map, centroid, area, peak, mean_of(values), np.array(boxes, np.int64).reshape(count, 4))
+    pixels = rows * mask.shape[1] + columns
+    return Components(
+        (mask.shape[0], mask.shape[1]),
+        pixels,
+        owner,
+        centroid,
+        area,
+        peak,
+        mean_of(values),
+        _boxes(rows, columns, owner, count),
+    )
+
+
+def _boxes(rows: NDArray, columns: NDArray, owner: NDArray, count: int) -> NDArray[np.int64]:
+    first = np.full((2, count), np.iinfo(np.int64).max)
+    last = np.full((2, count), -1)
+    for axis, place in enumerate((rows, columns)):
+        np.minimum.at(first[axis], owner, place)
+        np.maximum.at(last[axis], owner, place)
+    return np.concatenate([first, last + 1]).T
+
+
+def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Smallest box around the positive pixels of a bool (rows, columns) mask; empty without any."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def region_area_cm2(region: ArrayLike, *, spacing_mm: Spacing) -> float:
@@ -80,13 +114,31 @@ def region_area_cm2(region: ArrayLike, *, spacing_mm: Spacing) -> float:
     return float(np.count_nonzero(region)) * row_mm * column_mm / 100.0
 
 
-def _overlaps(first: Components, second: Components) -> tuple[NDArray, NDArray, NDArray]:
-    """Pairs of overlapping objects (indices from 0) and their intersections over unions."""
-    both = (first.label_map > 0) & (second.label_map > 0)
-    codes = first.label_map[both].astype(np.int64) * (len(second) + 1) + second.label_map[both]
+def owners_at(components: Components, pixels: NDArray) -> NDArray[np.int64]:
+    """The object at each position (of any shape) in the flattened view, -1 where there is none."""
+    if not len(components):
+        return np.full(np.shape(pixels), -1)
+    place = np.minimum(np.searchsorted(components.pixels, pixels), len(components.pixels) - 1)
+    return np.where(components.pixels[place] == pixels, components.owner[place], -1)
+
+
+def overlaps(
+    first: Components, second: Components, *, first_area_px: NDArray | None = None
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Pairs of overlapping objects (indices from 0) and their intersections over unions.
+
+    Args:
+        first: objects of one mask.
+        second: objects of another mask of the same shape.
+        first_area_px: (n,), pixels of `first` that count in the union, e.g. those not on "ignore"; all when None.
+    """
+    area = first.area_px if first_area_px is None else first_area_px
+    owner = owners_at(first, second.pixels)
+    both = owner >= 0
+    codes = owner[both] * (len(second) + 1) + second.owner[both]
     pairs, shared = np.unique(codes, return_counts=True)
-    i, j = pairs // (len(second) + 1) - 1, pairs % (len(second) + 1) - 1
-    return i, j, shared / (first.area_px[i] + second.area_px[j] - shared)
+    i, j = pairs // (len(second) + 1), pairs % (len(second) + 1)
+    return i, j, shared / (area[i] + second.area_px[j] - shared)
 
 
 def hits(
@@ -96,8 +148,11 @@ def hits(
     spacing_mm: Spacing,
     distance_mm: float = HIT_DISTANCE_MM,
     min_iou: float = HIT_IOU,
+    first_area_px: NDArray | None = None,
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Pairs that may be matched: centroids at most `distance_mm` apart, or mask IoU of at least `min_iou`.
+
+    `first_area_px` is as in `overlaps`.
 
     Returns:
         Object indices in `first` and `second`, both (m,), and a closeness in [0, 1] per pair that prefers overlap,
@@ -109,7 +164,7 @@ def hits(
     near = cKDTree(first.centroid_px * scale).sparse_distance_matrix(
         cKDTree(second.centroid_px * scale), distance_mm, output_type="ndarray"
     )
-    i, j, iou = _overlaps(first, second)
+    i, j, iou = overlaps(first, second, first_area_px=first_area_px)
     closeness: dict[tuple[int, int], float] = {
         (int(a), int(b)): 0.5 * (1 - d / distance_mm) if distance_mm > 0 else 0.5
         for a, b, d in zip(near["i"], near["j"], near["v"], strict=True)
@@ -160,6 +215,147 @@ class ObjectCounts(NamedTuple):
         return self.fp / self.area_cm2 if self.area_cm2 > 0 else float("nan")
 
 
+@dataclass(frozen=True)
+class Reference:
+    """What the predictions of one view are matched with: made once, used at every threshold.
+
+    Attributes:
+        true: labelled 1, cut at the border of the region.
+        ignored: labelled 2, likewise.
+        ignored_mask: bool (rows, columns).
+        inside: the region, bool (rows, columns).
+        area_cm2: of the region.
+        spacing_mm: row and column spacing.
+    """
+
+    true: Components
+    ignored: Components
+    ignored_mask: NDArray[np.bool_]
+    inside: NDArray[np.bool_]
+    area_cm2: float
+    spacing_mm: Spacing
+
+
+def find_reference(label: ArrayLike, *, spacing_mm: Spacing, region: ArrayLike | None = None) -> Reference:
+    """Find the true and ignored objects of a (rows, columns) label 0/1/2 inside a region (None: the whole image)."""
+    truth = np.asarray(label)
+    inside = np.ones(truth.shape, bool) if region is None else np.asarray(region, bool)
+    if truth.ndim != 2 or truth.shape != inside.shape:
+        raise ValueError(f"Expected label and region of one shape (rows, columns), got {truth.shape}, {inside.shape}")
+    ignored_mask = (truth == IGNORE) & inside
+    return Reference(
+        true=find_components((truth == MICROCALCIFICATION) & inside),
+        ignored=find_components(ignored_mask),
+        ignored_mask=ignored_mask,
+        inside=inside,
+        area_cm2=region_area_cm2(inside, spacing_mm=spacing_mm),
+        spacing_mm=spacing_mm,
+    )
+
+
+class ObjectMatch(NamedTuple):
+    """Predictions of one view beside its reference.
+
+    Attributes:
+        pred: the predicted objects; `mean` is their share on "ignore".
+        pairs: int (k, 2), predicted and true object of each match.
+        excused: bool (n,), predictions on "ignore", which count nowhere.
+    """
+
+    pred: Components
+    pairs: NDArray[np.int64]
+    excused: NDArray[np.bool_]
+
+    @property
+    def false(self) -> NDArray[np.bool_]:
+        """Predictions that are neither matched nor excused, bool (n,)."""
+        false = ~self.excused
+        false[self.pairs[:, 0]] = False
+        return false
+
+    def counts(self, reference: Reference) -> ObjectCounts:
+        """TP, FP and FN of mask annotations, with the area of the region."""
+        tp, fp = len(self.pairs), np.count_nonzero(self.false)
+        return ObjectCounts(float(tp), float(fp), float(len(reference.true) - tp), reference.area_cm2)
+
+
+def predicted_objects(pred_mask: ArrayLike, reference: Reference) -> Components:
+    """Objects of a bool (rows, columns) prediction inside the region, with their share on "ignore" as `mean`."""
+    mask = np.asarray(pred_mask, bool)
+    if mask.shape != reference.inside.shape:
+        raise ValueError(
+            f"Expected prediction, label and region of one shape, got {mask.shape} and {reference.inside.shape}"
+        )
+    return find_components(mask & reference.inside, scores=reference.ignored_mask)
+
+
+def counted_area_px(pred: Components) -> NDArray[np.int64]:
+    """Pixels of predicted objects that are not on "ignore", (n,)."""
+    return pred.area_px - np.rint(pred.mean * pred.area_px).astype(np.int64)
+
+
+def assign(
+    pred: Components,
+    admissible: tuple[NDArray, NDArray, NDArray],
+    reference: Reference,
+    *,
+    distance_mm: float = HIT_DISTANCE_MM,
+    min_iou: float = HIT_IOU,
+) -> ObjectMatch:
+    """Match one to one, and excuse predictions on "ignore".
+
+    With at least half its pixels on "ignore" a prediction is left out before the matching; an unmatched one that hits
+    an ignored object is left out after it.
+
+    Args:
+        pred: from `predicted_objects`.
+        admissible: predicted object, true object and closeness in [0, 1] of each pair that may be matched.
+        reference: what was ignored.
+        distance_mm: as in `hits`, as is
+        min_iou: this.
+    """
+    on_ignored = pred.mean >= IGNORED_SHARE
+    i, j, closeness = admissible
+    free = ~on_ignored[i]
+    pairs = match_one_to_one(i[free], j[free], closeness[free])
+    near_ignored, _, _ = hits(
+        pred, reference.ignored, spacing_mm=reference.spacing_mm, distance_mm=distance_mm, min_iou=min_iou
+    )
+    excused = on_ignored.copy()
+    excused[near_ignored] = True
+    excused[pairs[:, 0]] = False
+    return ObjectMatch(pred, pairs, excused)
+
+
+def match_objects(
+    pred_mask: ArrayLike, reference: Reference, *, distance_mm: float = HIT_DISTANCE_MM, min_iou: float = HIT_IOU
+) -> ObjectMatch:
+    """Match the objects of a bool (rows, columns) prediction with the true ones; see `count_objects`."""
+    pred = predicted_objects(pred_mask, reference)
+    admissible = hits(
+        pred,
+        reference.true,
+        spacing_mm=reference.spacing_mm,
+        distance_mm=distance_mm,
+        min_iou=min_iou,
+        first_area_px=counted_area_px(pred),
+    )
+    return assign(pred, admissible, reference, distance_mm=distance_mm, min_iou=min_iou)
+
+
+def best_iou(pred: Components, reference: Reference) -> NDArray[np.float64]:
+    """Object IoU: of each true object with the prediction that overlaps it best, 0 without one, (n_true,).
+
+    Several true objects may have the same best prediction: this is no matching. Pixels on "ignore" are in no union,
+    and predictions that lie mostly there are left out.
+    """
+    best = np.zeros(len(reference.true))
+    i, j, iou = overlaps(pred, reference.true, first_area_px=counted_area_px(pred))
+    kept = pred.mean[i] < IGNORED_SHARE
+    np.maximum.at(best, j[kept], iou[kept])
+    return best
+
+
 def count_objects(
     pred_mask: ArrayLike,
     label: ArrayLike,
@@ -171,8 +367,7 @@ def count_objects(
 ) -> ObjectCounts:
     """Match predicted with true objects, one to one, inside a region; objects are cut at its border.
 
-    A prediction lying on "ignore" counts nowhere: with half its pixels or more there it is left out before the
-    matching, and an unmatched one that hits an ignored object is left out after it.
+    A prediction lying on "ignore" counts nowhere: see `assign`. Pixels on "ignore" are in no IoU.
 
     Args:
         pred_mask: bool (rows, columns).
@@ -182,28 +377,8 @@ def count_objects(
         distance_mm: a hit has centroids at most this far apart,
         min_iou: or masks that overlap at least this much.
     """
-    truth_map = np.asarray(label)
-    inside = np.ones(truth_map.shape, bool) if region is None else np.asarray(region, bool)
-    if not np.shape(pred_mask) == truth_map.shape == inside.shape:
-        raise ValueError(
-            f"Expected prediction, label and region of one shape, "
-            f"got {np.shape(pred_mask)}, {truth_map.shape} and {inside.shape}"
-        )
-    ignored_mask = (truth_map == IGNORE) & inside
-    pred = find_components(np.asarray(pred_mask, bool) & inside, scores=ignored_mask)
-    truth = find_components((truth_map == MICROCALCIFICATION) & inside)
-    on_ignored = pred.mean >= IGNORED_SHARE
-    i, j, closeness = hits(pred, truth, spacing_mm=spacing_mm, distance_mm=distance_mm, min_iou=min_iou)
-    free = ~on_ignored[i]
-    pairs = match_one_to_one(i[free], j[free], closeness[free])
-    excused = on_ignored.copy()
-    near_ignored, _, _ = hits(
-        pred, find_components(ignored_mask), spacing_mm=spacing_mm, distance_mm=distance_mm, min_iou=min_iou
-    )
-    excused[near_ignored] = True
-    excused[pairs[:, 0]] = False
-    tp, fp = len(pairs), len(pred) - len(pairs) - np.count_nonzero(excused)
-    return ObjectCounts(float(tp), float(fp), float(len(truth) - tp), region_area_cm2(inside, spacing_mm=spacing_mm))
+    reference = find_reference(label, spacing_mm=spacing_mm, region=region)
+    return match_objects(pred_mask, reference, distance_mm=distance_mm, min_iou=min_iou).counts(reference)
 
 
 def add_counts(counts: Iterable[ObjectCounts]) -> ObjectCounts:
