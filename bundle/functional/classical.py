@@ -1,8 +1,8 @@
 """Classical detectors of small bright spots: white top-hat (SP2), difference of Gaussians (SP1), multi-scale high-pass.
 
-Each maps a windowed view, float (rows, columns) in [-1, 1] with -1 outside the breast, to a score map of the same
-shape, float32 >= 0, zero outside the eroded breast. Sizes are in mm and become pixels through the spacing. Pixels
-outside the breast take no part in any average or extremum, so the step at the skin leaves no trace.
+HDoG has a module of its own. Each maps a windowed view, float (rows, columns) in [-1, 1] with -1 outside the breast,
+to a score map of the same shape, float32 >= 0, zero outside the eroded breast. Sizes are in mm and become pixels by the
+spacing. Pixels outside the breast take no part in any average or extremum, so the step at the skin leaves no trace.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,6 +14,7 @@ from scipy import ndimage
 from .objects import Spacing
 
 Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 Filter = Callable[[Image], Image]
 
 OUTSIDE = -1.0
@@ -49,14 +50,14 @@ def top_hat_score(
         diameter_mm: of the disc; larger than the calcifications sought.
         margin_mm: width left out along the skin.
     """
-    radius_px = _in_px(diameter_mm / 2, spacing_mm, "disc diameter")
+    radius_px = in_px(diameter_mm / 2, spacing_mm, "disc diameter")
 
-    def response(values: Image, inside: NDArray[np.bool_]) -> Image:
+    def response(values: Image, inside: Mask, kept: Mask) -> Image:
         eroded = _disc_extremum(np.where(inside, values, np.inf).astype(np.float32), radius_px, largest=False)
         opened = _disc_extremum(np.where(inside, eroded, -np.inf).astype(np.float32), radius_px, largest=True)
         return np.where(inside, values - opened, 0)
 
-    return _score(image, breast, response, spacing_mm=spacing_mm, margin_mm=margin_mm)
+    return score_inside(image, breast, response, spacing_mm=spacing_mm, margin_mm=margin_mm)
 
 
 def difference_of_gaussians_score(
@@ -85,12 +86,12 @@ def difference_of_gaussians_score(
         raise ValueError(
             f"Expected 0 < inner < outer standard deviation, got {inner_mm:g} and {outer_mm:g} mm; swap them"
         )
-    inner_px, outer_px = (_in_px(sigma, spacing_mm, "sigma") for sigma in (inner_mm, outer_mm))
+    inner_px, outer_px = (in_px(sigma, spacing_mm, "sigma") for sigma in (inner_mm, outer_mm))
 
-    def response(values: Image, inside: NDArray[np.bool_]) -> Image:
-        return _local_mean(values, inside, _gaussian(inner_px)) - _local_mean(values, inside, _gaussian(outer_px))
+    def response(values: Image, inside: Mask, kept: Mask) -> Image:
+        return local_mean(values, inside, gaussian(inner_px)) - local_mean(values, inside, gaussian(outer_px))
 
-    return _score(image, breast, response, spacing_mm=spacing_mm, margin_mm=margin_mm)
+    return score_inside(image, breast, response, spacing_mm=spacing_mm, margin_mm=margin_mm)
 
 
 def high_pass_score(
@@ -117,20 +118,20 @@ def high_pass_score(
     """
     if len(sigmas_mm) == 0:
         raise ValueError("Expected at least one sigma in mm for the high-pass, got none")
-    side_px = _in_px(deviation_mm, spacing_mm, "deviation window")
+    side_px = in_px(deviation_mm, spacing_mm, "deviation window")
 
-    def response(values: Image, inside: NDArray[np.bool_]) -> Image:
+    def response(values: Image, inside: Mask, kept: Mask) -> Image:
         best = np.zeros_like(values)
         for sigma_mm in sigmas_mm:
-            sigma_px = _in_px(sigma_mm, spacing_mm, "sigma")
-            high = np.where(inside, values - _local_mean(values, inside, _gaussian(sigma_px)), 0)
+            sigma_px = in_px(sigma_mm, spacing_mm, "sigma")
+            high = np.where(inside, values - local_mean(values, inside, gaussian(sigma_px)), 0)
             np.maximum(best, high / _local_deviation(high, inside, side_px), out=best)
         return best
 
-    return _score(image, breast, response, spacing_mm=spacing_mm, margin_mm=margin_mm)
+    return score_inside(image, breast, response, spacing_mm=spacing_mm, margin_mm=margin_mm)
 
 
-def eroded_breast(breast: ArrayLike, *, spacing_mm: Spacing, margin_mm: float = SKIN_MARGIN_MM) -> NDArray[np.bool_]:
+def eroded_breast(breast: ArrayLike, *, spacing_mm: Spacing, margin_mm: float = SKIN_MARGIN_MM) -> Mask:
     """Remove a margin along the skin, but not along the image border, where the breast goes on (chest wall).
 
     The margin is measured along rows and columns (a square window), which is fast and at least as wide as asked for.
@@ -143,15 +144,23 @@ def eroded_breast(breast: ArrayLike, *, spacing_mm: Spacing, margin_mm: float = 
     return mask.astype(bool)
 
 
-def _score(
+def score_inside(
     image: ArrayLike,
     breast: ArrayLike | None,
-    response: Callable[[Image, NDArray[np.bool_]], Image],
+    response: Callable[[Image, Mask, Mask], Image],
     *,
     spacing_mm: Spacing,
     margin_mm: float,
 ) -> Image:
-    """Apply a response in the box around the breast and keep its positive part inside the eroded breast."""
+    """Apply a response in the box around the breast and keep its positive part inside the eroded breast.
+
+    Args:
+        image: float (rows, columns) in [-1, 1].
+        breast: bool (rows, columns); where the image is above -1 when None.
+        response: function of the image, the breast and the eroded breast, all cut to the box.
+        spacing_mm: row and column spacing.
+        margin_mm: width left out along the skin.
+    """
     values = np.asarray(image, np.float32)
     inside = values > OUTSIDE if breast is None else np.asarray(breast, bool)
     if values.ndim != 2 or inside.shape != values.shape:
@@ -161,11 +170,12 @@ def _score(
     if found:
         box = found[0]
         kept = eroded_breast(inside, spacing_mm=spacing_mm, margin_mm=margin_mm)[box]
-        score[box] = np.where(kept, np.maximum(response(values[box], inside[box]), 0), 0)
+        score[box] = np.where(kept, np.maximum(response(values[box], inside[box], kept), 0), 0)
     return score
 
 
-def _in_px(size_mm: float, spacing_mm: Spacing, name: str) -> NDArray[np.float64]:
+def in_px(size_mm: float, spacing_mm: Spacing, name: str) -> NDArray[np.float64]:
+    """A size in pixels along rows and columns; `name` is what an error calls it."""
     if not size_mm > 0:
         raise ValueError(f"Expected a {name} > 0 mm, got {size_mm:g}")
     return size_mm / _checked_spacing(spacing_mm)
@@ -180,24 +190,25 @@ def _checked_spacing(spacing_mm: Spacing) -> NDArray[np.float64]:
     return spacing
 
 
-def _gaussian(sigma_px: NDArray) -> Filter:
+def gaussian(sigma_px: NDArray) -> Filter:
+    """Gaussian filter with one standard deviation per axis; zero beyond the image."""
     return lambda values: ndimage.gaussian_filter(values, sigma_px, mode="constant", truncate=GAUSSIAN_REACH)
 
 
-def _local_mean(values: Image, inside: NDArray[np.bool_], smooth: Filter) -> Image:
+def local_mean(values: Image, inside: Mask, smooth: Filter) -> Image:
     """Normalised convolution: the weighted mean over the pixels inside only; 0 outside."""
     weight = smooth(inside.astype(np.float32))
     total = smooth(np.where(inside, values, 0).astype(np.float32))
     return np.divide(total, weight, out=np.zeros_like(total), where=inside)
 
 
-def _local_deviation(high: Image, inside: NDArray[np.bool_], side_px: NDArray) -> Image:
+def _local_deviation(high: Image, inside: Mask, side_px: NDArray) -> Image:
     """Local standard deviation of a zero-mean map from its mean magnitude, floored; > 0.
 
     The mean magnitude feels a few bright spots far less than the mean square: a cluster must not hide itself.
     """
     size = [2 * int(side // 2) + 1 for side in side_px]
-    magnitude = _local_mean(np.abs(high), inside, lambda v: ndimage.uniform_filter(v, size, mode="constant"))
+    magnitude = local_mean(np.abs(high), inside, lambda v: ndimage.uniform_filter(v, size, mode="constant"))
     deviation = MAGNITUDE_TO_DEVIATION * magnitude
     floor = DEVIATION_FLOOR * float(np.median(deviation[inside]))
     return np.maximum(deviation, max(floor, SMALLEST_DEVIATION))
