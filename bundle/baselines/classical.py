@@ -24,6 +24,15 @@ from ..functional.classical import (
     high_pass_score,
     top_hat_score,
 )
+from ..functional.hdog import (
+    DOG_THRESHOLD,
+    HESSIAN_THRESHOLD,
+    OVERLAP,
+    SCALE_RATIO,
+    SIGMA_MAX_MM,
+    SIGMA_MIN_MM,
+    hdog_score,
+)
 from ..functional.objects import Spacing
 
 # Two logits per factor of e in score: a tenth of the threshold is a probability of 0.01, ten times it 0.99.
@@ -130,6 +139,32 @@ class HighPassInferer(ClassicalInferer):
     ) -> None:
         parameters = {"sigmas_mm": tuple(sigmas_mm), "deviation_mm": deviation_mm, "margin_mm": margin_mm}
         super().__init__(high_pass_score, threshold=threshold, spacing_mm=spacing_mm, parameters=parameters)
+
+
+class HessianDifferenceOfGaussiansInferer(ClassicalInferer):
+    """Blob segmentation of HDoGReg; the threshold is T_DoG, the options are published (see `hdog_score`)."""
+
+    def __init__(
+        self,
+        *,
+        threshold: float = DOG_THRESHOLD,
+        sigma_min_mm: float = SIGMA_MIN_MM,
+        sigma_max_mm: float = SIGMA_MAX_MM,
+        ratio: float = SCALE_RATIO,
+        hessian_threshold: float = HESSIAN_THRESHOLD,
+        overlap: float = OVERLAP,
+        margin_mm: float = SKIN_MARGIN_MM,
+        spacing_mm: Spacing | None = None,
+    ) -> None:
+        parameters = {
+            "sigma_min_mm": sigma_min_mm,
+            "sigma_max_mm": sigma_max_mm,
+            "ratio": ratio,
+            "hessian_threshold": hessian_threshold,
+            "overlap": overlap,
+            "margin_mm": margin_mm,
+        }
+        super().__init__(hdog_score, threshold=threshold, spacing_mm=spacing_mm, parameters=parameters)
 
 
 def _spacing_per_view(inputs: Tensor, given: Spacing | None) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Choice of a classical detector's scales and threshold on tuning views, by pooled F2."""
+"""Choice of a classical detector's scales and threshold, or of any system's threshold, on tuning views by pooled F2."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from ..functional.confusion import IGNORE, MICROCALCIFICATION, f2_score
 from ..functional.froc import froc_counts
 from ..functional.objects import add_counts
-from .classical import ClassicalInferer, DifferenceOfGaussiansInferer, HighPassInferer, TopHatInferer
+from .classical import (
+    ClassicalInferer,
+    DifferenceOfGaussiansInferer,
+    HessianDifferenceOfGaussiansInferer,
+    HighPassInferer,
+    TopHatInferer,
+)
 
 Objective = Literal["object", "pixel"]
 
@@ -22,6 +28,12 @@ GRIDS: dict[type[ClassicalInferer], dict[str, Sequence[Any]]] = {
     HighPassInferer: {
         "sigmas_mm": ((0.10,), (0.18,), (0.10, 0.18, 0.32), (0.18, 0.32, 0.56)),
         "deviation_mm": (2.5, 5.0),
+    },
+    # The published scales (1.18 to 3.1 px of 0.07 mm) and some for coarse calcifications; the published h_thr, at which
+    # objects run together along tubes, and blobs alone.
+    HessianDifferenceOfGaussiansInferer: {
+        "sigma_max_mm": (0.217, 0.35),
+        "hessian_threshold": (0.0, 0.1, 1.4),
     },
 }
 # Thresholds to try mark these shares of the breast as positive, in geometric steps.
@@ -55,7 +67,7 @@ def tune_classical(
     """Search scales and threshold for the highest F2 pooled over views; views without truth only add false positives.
 
     Args:
-        inferer_class: `TopHatInferer`, `DifferenceOfGaussiansInferer` or `HighPassInferer`.
+        inferer_class: one of the keys of `GRIDS`.
         views: each with `image` (rows, columns) in [-1, 1], `label` (rows, columns) 0/1/2 and `spacing_mm`,
             optionally `breast`.
         objective: count matched objects, or pixels.
@@ -69,7 +81,7 @@ def tune_classical(
     trials = []
     for setting in _settings(GRIDS[inferer_class] if grid is None else grid):
         detector = inferer_class(threshold=1.0, **setting)
-        threshold, f2 = _best_threshold(detector, views, objective)
+        threshold, f2 = _tuned_threshold(detector, views, objective)
         trials.append(({**setting, "threshold": threshold}, f2))
     parameters, f2 = max(trials, key=lambda trial: trial[1])
     return Tuned(inferer_class(**parameters), parameters, f2, tuple(trials))
@@ -80,7 +92,29 @@ def _settings(grid: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
         yield dict(zip(grid, values, strict=True))
 
 
-def _best_threshold(
+def best_threshold(
+    scores: Sequence[NDArray],
+    views: Sequence[Mapping[str, Any]],
+    thresholds: NDArray,
+    *,
+    objective: Objective = "object",
+) -> tuple[float, float]:
+    """The threshold with the highest F2 pooled over views, and that F2; the middle one where several are best.
+
+    Args:
+        scores: one map (rows, columns) per view, scores or probabilities.
+        views: as in `tune_classical`.
+        thresholds: (n,), increasing.
+        objective: count matched objects, or pixels.
+    """
+    levels = np.asarray(thresholds, np.float64)
+    f2 = (_object_f2 if objective == "object" else _pixel_f2)(scores, views, levels)
+    best = np.flatnonzero(f2 == f2.max())
+    chosen = int(best[(len(best) - 1) // 2])
+    return float(levels[chosen]), float(f2[chosen])
+
+
+def _tuned_threshold(
     detector: ClassicalInferer, views: Sequence[Mapping[str, Any]], objective: Objective
 ) -> tuple[float, float]:
     scores = [
@@ -88,10 +122,7 @@ def _best_threshold(
         for view in views
     ]
     thresholds = _candidate_thresholds(scores, [_region(view) for view in views])
-    count = _object_f2 if objective == "object" else _pixel_f2
-    f2 = count(scores, views, thresholds)
-    best = int(np.argmax(f2))
-    return float(thresholds[best]), float(f2[best])
+    return best_threshold(scores, views, thresholds, objective=objective)
 
 
 def _region(view: Mapping[str, Any]) -> NDArray[np.bool_]:

@@ -5,10 +5,18 @@ from monai.data import MetaTensor
 from monai.inferers import Inferer
 from scipy import ndimage
 
-from bundle.baselines import DifferenceOfGaussiansInferer, HighPassInferer, TopHatInferer, tune_classical
+from bundle.baselines import (
+    DifferenceOfGaussiansInferer,
+    HessianDifferenceOfGaussiansInferer,
+    HighPassInferer,
+    TopHatInferer,
+    best_threshold,
+    tune_classical,
+)
+from bundle.functional.objects import count_objects
 
 SPACING = (0.1, 0.1)
-INFERERS = [TopHatInferer, DifferenceOfGaussiansInferer, HighPassInferer]
+INFERERS = [TopHatInferer, DifferenceOfGaussiansInferer, HighPassInferer, HessianDifferenceOfGaussiansInferer]
 
 
 def batch(seed: int = 0) -> torch.Tensor:
@@ -133,3 +141,27 @@ def test_bright_dots_on_clean_views_count_as_false() -> None:
 def test_tuning_without_truth_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one tuning view"):
         tune_classical(TopHatInferer, [tuning_view(0, dots=0)])
+
+
+def test_best_threshold_is_that_of_the_slow_search() -> None:
+    views = [tuning_view(6), tuning_view(7)]
+    rng = np.random.default_rng(0)
+    maps = [np.clip(0.6 * view["label"] + rng.uniform(0, 0.5, view["label"].shape), 0, 1) for view in views]
+    thresholds = np.linspace(0.3, 0.9, 13)
+    threshold, f2 = best_threshold(maps, views, thresholds)
+    slow = []
+    for level in thresholds:
+        counts = [
+            count_objects(m >= level, v["label"], spacing_mm=SPACING, region=v["image"] > -1)
+            for m, v in zip(maps, views, strict=True)
+        ]
+        tp, fp, fn = (sum(count[n] for count in counts) for n in range(3))
+        slow.append(5 * tp / (5 * tp + 4 * fn + fp))
+    assert f2 == pytest.approx(max(slow))
+    assert slow[int(np.flatnonzero(thresholds == threshold)[0])] == max(slow)
+
+
+def test_equal_thresholds_are_settled_in_their_middle() -> None:
+    view = tuning_view(8)
+    threshold, f2 = best_threshold([view["label"].astype(float)], [view], np.linspace(0.1, 0.9, 9))
+    assert (threshold, f2) == (pytest.approx(0.5), 1.0)
