@@ -3,14 +3,25 @@
 A pixel is positive where the probability is at or above the threshold.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import minimum_spanning_tree
 
-from .objects import HIT_DISTANCE_MM, HIT_IOU, ObjectCounts, Spacing, count_objects, region_area_cm2
+from .objects import (
+    HIT_DISTANCE_MM,
+    HIT_IOU,
+    ObjectCounts,
+    Spacing,
+    find_reference,
+    match_objects,
+    region_area_cm2,
+)
+
+Counted = TypeVar("Counted")
 
 
 def count_components_at(
@@ -109,10 +120,93 @@ def froc_counts(
         distance_mm: as in `count_objects`.
         min_iou: as in `count_objects`.
     """
-    values = np.asarray(probs, np.float64)
-    return [
-        count_objects(
-            values >= t, label, spacing_mm=spacing_mm, region=region, distance_mm=distance_mm, min_iou=min_iou
-        )
-        for t in np.atleast_1d(thresholds)
-    ]
+    reference = find_reference(label, spacing_mm=spacing_mm, region=region)
+
+    def count(mask: NDArray[np.bool_]) -> ObjectCounts:
+        return match_objects(mask, reference, distance_mm=distance_mm, min_iou=min_iou).counts(reference)
+
+    return sweep(thresholds, probs, count, region=reference.inside)
+
+
+def sweep(
+    thresholds: ArrayLike,
+    probs: ArrayLike,
+    count: Callable[[NDArray[np.bool_]], Counted],
+    *,
+    region: NDArray[np.bool_],
+) -> list[Counted]:
+    """Apply `count` to the mask of each threshold, once per different mask.
+
+    Args:
+        thresholds: (n,).
+        probs: float (rows, columns).
+        count: takes a bool (rows, columns) mask.
+        region: bool (rows, columns); positives outside are left out.
+    """
+    values = np.where(region, np.asarray(probs, np.float64), -np.inf)
+    by_positives: dict[int, Counted] = {}
+    results = []
+    for threshold in np.atleast_1d(np.asarray(thresholds, np.float64)):
+        mask = values >= threshold
+        # Masks of one map are nested, so as many positives are the same positives.
+        positives = int(np.count_nonzero(mask))
+        if positives not in by_positives:
+            by_positives[positives] = count(mask)
+        results.append(by_positives[positives])
+    return results
+
+
+def usable_curve(fp_per_cm2: ArrayLike, tpr: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Turn rates measured at increasing thresholds into a curve that rises from (0, 0).
+
+    At low thresholds objects run together and false positives become fewer again; one blob over everything may even
+    hit. That branch, below the threshold with the most false positives, is not read. On the rest, every measured
+    point can be had at its own false-positive rate or any higher one, so the sensitivity is the largest so far.
+    (0, 0), predicting nothing, can always be had.
+
+    Args:
+        fp_per_cm2: (n,), at increasing thresholds.
+        tpr: (n,), in [0, 1], at the same thresholds; nan (nothing to find) stays nan.
+
+    Returns:
+        False positives, increasing strictly from 0 except for a rise at 0, and sensitivities, not decreasing.
+
+    Raises:
+        ValueError: on curves of differing length, without points or with values out of range.
+    """
+    rate, found = np.asarray(fp_per_cm2, np.float64), np.asarray(tpr, np.float64)
+    if rate.ndim != 1 or rate.shape != found.shape or not len(rate):
+        raise ValueError(f"Expected one sensitivity per false-positive rate, got {rate.shape} and {found.shape}")
+    if not (np.all(np.isfinite(rate)) and np.all(rate >= 0) and not np.any((found < 0) | (found > 1))):
+        raise ValueError("Expected finite false positives >= 0 and sensitivities in [0, 1]; count objects again")
+    top = len(rate) - 1 - int(np.argmax(rate[::-1]))
+    rate, found = rate[top:], found[top:]
+    order = np.argsort(rate, kind="stable")
+    best = np.maximum.accumulate(found[order])
+    last_of_rate = np.append(np.diff(rate[order]) > 0, True)
+    return np.append(0.0, rate[order][last_of_rate]), np.append(0.0, best[last_of_rate])
+
+
+def tpr_at(fp_per_cm2: ArrayLike, tpr: ArrayLike, rate: float = 0.4) -> float:
+    """Sensitivity at a false-positive rate (per cm2, > 0): linear between the points of `usable_curve`.
+
+    Between two operating points any mixture can be had by drawing one of them per case. Beyond the last point the
+    curve goes on flat: nothing better was measured.
+    """
+    if not rate > 0:
+        raise ValueError(f"Expected a rate > 0 false positives per cm2, got {rate:g}")
+    curve_rate, curve_found = usable_curve(fp_per_cm2, tpr)
+    return float(np.interp(rate, curve_rate, curve_found))
+
+
+def froc_pauc(fp_per_cm2: ArrayLike, tpr: ArrayLike, *, limit: float = 1.0) -> float:
+    """Area under the FROC curve from 0 to `limit` false positives per cm2, over `limit`: 0 to 1.
+
+    The curve is that of `tpr_at`: straight from (0, 0) to the first point, linear between points, flat after the last.
+    """
+    if not limit > 0:
+        raise ValueError(f"Expected a limit > 0 false positives per cm2, got {limit:g}")
+    rate, found = usable_curve(fp_per_cm2, tpr)
+    end = np.interp(limit, rate, found)
+    rate, found = np.append(rate[rate < limit], limit), np.append(found[rate < limit], end)
+    return float(np.sum(np.diff(rate) * (found[1:] + found[:-1]) / 2) / limit)
