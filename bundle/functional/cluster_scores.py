@@ -29,12 +29,7 @@ class ClusterCounts(NamedTuple):
     false: int
 
 
-def score_clusters(
-    pred_mm: ArrayLike,
-    true_mm: ArrayLike,
-    *,
-    margin_mm: float = MARGIN_MM,
-) -> ClusterCounts:
+def score_clusters(pred_mm: ArrayLike, true_mm: ArrayLike, *, margin_mm: float = MARGIN_MM) -> ClusterCounts:
     """Group predicted and true calcifications into clusters and match those one to one.
 
     More than MAX_FINDINGS predictions count as one false cluster that hits nothing.
@@ -51,7 +46,9 @@ def score_clusters(
         return ClusterCounts(len(true), 0, 1)
     pred = _groups(pred_mm)
     centroids = np.array([group.mean(axis=0) for group in pred]).reshape(-1, 2)
-    admissible = np.array([hull_excess_mm(centroids, group) <= margin_mm for group in true]).reshape(len(true), -1)
+    admissible = np.array([hull_excess_mm(centroids, group) <= margin_mm for group in true]).reshape(
+        len(true), len(pred)
+    )
     j, i = np.nonzero(admissible)
     gap = np.array([np.hypot(*(centroids[a] - true[b].mean(axis=0))) for a, b in zip(i, j, strict=True)])
     pairs = match_one_to_one(i, j, 1 / (1 + gap))

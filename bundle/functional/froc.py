@@ -160,9 +160,9 @@ def usable_curve(fp_per_cm2: ArrayLike, tpr: ArrayLike) -> tuple[NDArray[np.floa
     """Turn rates measured at increasing thresholds into a curve that rises from (0, 0).
 
     At low thresholds objects run together and false positives become fewer again; one blob over everything may even
-    hit. That branch, below the threshold with the most false positives, is not read. On the rest, every measured
-    point can be had at its own false-positive rate or any higher one, so the sensitivity is the largest so far.
-    (0, 0), predicting nothing, can always be had.
+    hit. That branch, below the lowest threshold with the most false positives, is not read. On the rest, every
+    measured point can be had at its own false-positive rate or any higher one, so the sensitivity is the largest so
+    far. (0, 0), predicting nothing, can always be had.
 
     Args:
         fp_per_cm2: (n,), at increasing thresholds.
@@ -179,7 +179,7 @@ def usable_curve(fp_per_cm2: ArrayLike, tpr: ArrayLike) -> tuple[NDArray[np.floa
         raise ValueError(f"Expected one sensitivity per false-positive rate, got {rate.shape} and {found.shape}")
     if not (np.all(np.isfinite(rate)) and np.all(rate >= 0) and not np.any((found < 0) | (found > 1))):
         raise ValueError("Expected finite false positives >= 0 and sensitivities in [0, 1]; count objects again")
-    top = len(rate) - 1 - int(np.argmax(rate[::-1]))
+    top = int(np.argmax(rate))
     rate, found = rate[top:], found[top:]
     order = np.argsort(rate, kind="stable")
     best = np.maximum.accumulate(found[order])

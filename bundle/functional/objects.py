@@ -18,6 +18,8 @@ from .confusion import IGNORE, MICROCALCIFICATION
 EIGHT_CONNECTED = np.ones((3, 3), int)
 HIT_DISTANCE_MM = 0.35
 HIT_IOU = 0.3
+# Five pixels of 0.07 mm are 0.35 mm, though not in binary.
+ROUNDING_MM = 1e-9
 # A prediction with at least this share of its pixels on "ignore" says nothing about anything else.
 IGNORED_SHARE = 0.5
 
@@ -162,11 +164,11 @@ def hits(
         return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
     scale = np.asarray(spacing_mm, np.float64)
     near = cKDTree(first.centroid_px * scale).sparse_distance_matrix(
-        cKDTree(second.centroid_px * scale), distance_mm, output_type="ndarray"
+        cKDTree(second.centroid_px * scale), distance_mm + ROUNDING_MM, output_type="ndarray"
     )
     i, j, iou = overlaps(first, second, first_area_px=first_area_px)
     closeness: dict[tuple[int, int], float] = {
-        (int(a), int(b)): 0.5 * (1 - d / distance_mm) if distance_mm > 0 else 0.5
+        (int(a), int(b)): 0.5 * max(1 - d / distance_mm, 0.0) if distance_mm > 0 else 0.5
         for a, b, d in zip(near["i"], near["j"], near["v"], strict=True)
     }
     for a, b, overlap in zip(i.tolist(), j.tolist(), iou.tolist(), strict=True):

@@ -13,7 +13,16 @@ from scipy.spatial import cKDTree
 from skimage.draw import polygon
 from skimage.measure import points_in_poly
 
-from .objects import HIT_DISTANCE_MM, Components, ObjectMatch, Reference, assign, owners_at, predicted_objects
+from .objects import (
+    HIT_DISTANCE_MM,
+    ROUNDING_MM,
+    Components,
+    ObjectMatch,
+    Reference,
+    assign,
+    owners_at,
+    predicted_objects,
+)
 
 
 def points_inside(points_px: ArrayLike, region: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -46,14 +55,14 @@ def point_hits(
         return np.zeros(0, int), np.zeros(0, int), np.zeros(0)
     scale = np.asarray(spacing_mm, np.float64)
     near = cKDTree(pred.centroid_px * scale).sparse_distance_matrix(
-        cKDTree(points * scale), distance_mm, output_type="ndarray"
+        cKDTree(points * scale), distance_mm + ROUNDING_MM, output_type="ndarray"
     )
     i, j, gap_mm = _pixels_near(pred, points, scale, distance_mm)
     codes = np.concatenate([near["i"] * len(points) + near["j"], i * len(points) + j])
     pairs, place = np.unique(codes, return_inverse=True)
     gap = np.full(len(pairs), np.inf)
     np.minimum.at(gap, place, np.concatenate([near["v"], gap_mm]))
-    closeness = 1 - gap / distance_mm if distance_mm > 0 else np.ones(len(pairs))
+    closeness = np.maximum(1 - gap / distance_mm, 0) if distance_mm > 0 else np.ones(len(pairs))
     return pairs // len(points), pairs % len(points), closeness
 
 
@@ -63,10 +72,10 @@ def _pixels_near(
     """Object, point and distance of every predicted pixel within `distance_mm` of a point."""
     reach = np.ceil(distance_mm / scale).astype(int) + 1
     # Every pixel of a box around the nearest one, (1, pixels, 2).
-    offset = np.indices(2 * reach + 1).reshape(2, -1).T[None] - reach
+    offset = np.indices((2 * reach[0] + 1, 2 * reach[1] + 1)).reshape(2, -1).T[None] - reach
     place = np.floor(points + 0.5).astype(np.int64)[:, None] + offset
     gap = np.hypot(*np.moveaxis((place - points[:, None]) * scale, -1, 0))
-    near = (gap <= distance_mm) & np.all((place >= 0) & (place < pred.shape), axis=-1)
+    near = (gap <= distance_mm + ROUNDING_MM) & np.all((place >= 0) & (place < pred.shape), axis=-1)
     owner = owners_at(pred, place[near] @ [pred.shape[1], 1])
     found = owner >= 0
     return owner[found], np.nonzero(near)[0][found], gap[near][found]

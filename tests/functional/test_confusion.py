@@ -73,7 +73,6 @@ def test_on_sparse_masks_two_class_iou_is_about_half_of_one_plus_foreground_iou(
     assert confusion.two_class_iou(34, 33, 33, 4_000_000) == pytest.approx((1 + foreground) / 2, abs=1e-4)
 
 
-@pytest.mark.train
 def test_ratios_agree_with_scikit_learn_on_random_masks() -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(5)

@@ -9,10 +9,15 @@ from skimage.measure import regionprops
 from bundle.functional.objects import (
     ObjectCounts,
     add_counts,
+    best_iou,
     count_objects,
     find_components,
+    find_reference,
     hits,
     match_one_to_one,
+    overlaps,
+    owners_at,
+    predicted_objects,
     region_area_cm2,
 )
 
@@ -45,6 +50,14 @@ def test_measurements_agree_with_scikit_image() -> None:
         assert ours.peak[index] == pytest.approx(region.intensity_max)
         assert ours.mean[index] == pytest.approx(region.intensity_mean)
         assert tuple(ours.box_px[index]) == region.bbox
+
+
+def test_every_pixel_belongs_to_the_object_that_scipy_gives_it() -> None:
+    mask = np.random.default_rng(4).random((30, 40)) > 0.8
+    mask[:7] = mask[:, :3] = False
+    label_map, _ = ndimage.label(mask, np.ones((3, 3)))
+    everywhere = owners_at(find_components(mask), np.arange(mask.size).reshape(mask.shape))
+    np.testing.assert_array_equal(everywhere, label_map - 1)
 
 
 def test_pixels_that_touch_at_a_corner_are_one_object() -> None:
@@ -83,7 +96,7 @@ def test_corner_cases_are_as_documented() -> None:
     assert counts(whole, whole) == (1, 0, 0)
 
 
-@pytest.mark.parametrize(("shift", "hit"), [(HIT_PX - 1, True), (HIT_PX + 1, False)])
+@pytest.mark.parametrize(("shift", "hit"), [(HIT_PX, True), (HIT_PX + 1, False)])
 def test_centroids_within_the_distance_are_a_hit(shift: int, hit: bool) -> None:
     assert counts(view((5, 5 + shift)), view((5, 5))) == ((1, 0, 0) if hit else (0, 1, 1))
 
@@ -162,6 +175,66 @@ def test_objects_outside_the_region_count_nowhere_and_its_area_is_the_denominato
     counted = count_objects(pred, label, spacing_mm=(1.0, 1.0), region=region, distance_mm=2)
     assert counted == (0, 1, 1, 12.0)
     assert counted.fp_per_cm2 == pytest.approx(1 / 12)
+
+
+def test_pixels_on_ignore_are_in_no_union() -> None:
+    """Truth of 10 px, all found, and 24 px more: IoU 10/34 with them, 10/12 if 22 of them are ignored."""
+    label, pred = np.zeros((40, 60), np.uint8), np.zeros((40, 60), np.uint8)
+    label[10, 0:10] = pred[10, 0:34] = 1
+    assert counts(pred, label) == (0, 1, 1)
+    label[10, 12:34] = 2
+    # More than half of it is ignored now; two rows more, and it is not.
+    assert counts(pred, label) == (0, 0, 1)
+    label[11:13, 0:10] = pred[11:13, 0:10] = 1
+    assert counts(pred, label) == (1, 0, 0)
+    assert object_iou(pred, label).tolist() == [30 / 32]
+
+
+def object_iou(pred: np.ndarray, label: np.ndarray, **options: object) -> np.ndarray:
+    reference = find_reference(label, spacing_mm=SPACING, **options)  # type: ignore[arg-type]
+    return best_iou(predicted_objects(pred, reference), reference)
+
+
+def test_object_iou_in_corner_cases_is_as_documented() -> None:
+    nothing, one = view(), view((5, 5))
+    assert object_iou(nothing, nothing).tolist() == object_iou(one, nothing).tolist() == []
+    assert object_iou(nothing, one).tolist() == [0]
+    assert object_iou(one, one).tolist() == [1]
+    assert object_iou(np.ones_like(one), np.ones_like(one)).tolist() == [1]
+    assert object_iou(np.ones_like(one), one).tolist() == [1 / one.size]
+    under_one = np.zeros_like(one)
+    under_one[5, 5:8] = 1
+    assert object_iou(under_one, view((5, 5), (5, 7))).tolist() == [1 / 3, 1 / 3]
+    assert object_iou(view((5, 5), (5, 7)), under_one).tolist() == [1 / 3]
+    assert object_iou(one, view((5, 5), value=2)).tolist() == []
+
+
+def test_object_iou_is_the_best_jaccard_score_of_any_prediction() -> None:
+    jaccard_score = pytest.importorskip("sklearn.metrics").jaccard_score
+    rng = np.random.default_rng(6)
+    pred, label = (ndimage.binary_dilation(rng.random((25, 30)) > 0.98) for _ in range(2))
+    true_map, pred_map = skimage_label(label, connectivity=2), skimage_label(pred, connectivity=2)
+    best = [
+        max(jaccard_score((true_map == t).ravel(), (pred_map == p).ravel()) for p in range(1, pred_map.max() + 1))
+        for t in range(1, true_map.max() + 1)
+    ]
+    assert 0 < np.mean(best) < 1
+    np.testing.assert_allclose(sorted(object_iou(pred, label)), sorted(best))
+
+
+def test_object_iou_is_cut_at_the_border_of_the_region() -> None:
+    label, pred, region = np.zeros((40, 60), np.uint8), np.zeros((40, 60), np.uint8), np.zeros((40, 60), bool)
+    label[5, 0:10], pred[5, 0:20], region[:, :10] = 1, 1, True
+    assert object_iou(pred, label).tolist() == [0.5]
+    assert object_iou(pred, label, region=region).tolist() == [1.0]
+
+
+def test_overlaps_of_objects_do_not_depend_on_which_mask_is_first() -> None:
+    rng = np.random.default_rng(7)
+    first, second = (find_components(rng.random((40, 50)) > 0.8) for _ in range(2))
+    i, j, iou = overlaps(first, second)
+    j_back, i_back, iou_back = overlaps(second, first)
+    assert sorted(zip(i, j, iou, strict=True)) == sorted(zip(i_back, j_back, iou_back, strict=True))
 
 
 def test_counts_do_not_depend_on_orientation() -> None:
