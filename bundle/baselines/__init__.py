@@ -7,7 +7,7 @@ from .classical import (
     HighPassInferer,
     TopHatInferer,
 )
-from .tuning import GRIDS, Tuned, best_threshold, tune_classical
+from .tuning import GRIDS, Sweep, Tuned, best_threshold, sweep_classical, tune_classical
 
 __all__ = [
     "GRIDS",
@@ -15,8 +15,10 @@ __all__ = [
     "DifferenceOfGaussiansInferer",
     "HessianDifferenceOfGaussiansInferer",
     "HighPassInferer",
+    "Sweep",
     "TopHatInferer",
     "Tuned",
     "best_threshold",
+    "sweep_classical",
     "tune_classical",
 ]

@@ -11,6 +11,7 @@ from bundle.baselines import (
     HighPassInferer,
     TopHatInferer,
     best_threshold,
+    sweep_classical,
     tune_classical,
 )
 from bundle.functional.objects import count_objects
@@ -165,3 +166,15 @@ def test_equal_thresholds_are_settled_in_their_middle() -> None:
     view = tuning_view(8)
     threshold, f2 = best_threshold([view["label"].astype(float)], [view], np.linspace(0.1, 0.9, 9))
     assert (threshold, f2) == (pytest.approx(0.5), 1.0)
+
+
+def test_leaving_a_view_out_is_tuning_on_the_others() -> None:
+    views = [tuning_view(9), tuning_view(10), tuning_view(11)]
+    views[2]["image"] = 0.4 * views[2]["image"]
+    grid = {"diameter_mm": (0.5, 0.8)}
+    sweep = sweep_classical(TopHatInferer, views, grid=grid)
+    without = sweep.best(np.array([True, True, False]))
+    scores = [without.inferer.score(v["image"], spacing_mm=SPACING, **without.inferer.parameters) for v in views[:2]]
+    thresholds = sweep.thresholds[[s["diameter_mm"] for s in sweep.settings].index(without.parameters["diameter_mm"])]
+    assert (without.parameters["threshold"], without.f2) == best_threshold(scores, views[:2], thresholds)
+    assert without.parameters["threshold"] > sweep.best(np.array([False, False, True])).parameters["threshold"]
