@@ -113,7 +113,7 @@ def score_case(
     mask = values.astype(np.float64) >= threshold
     pixels = _pixel_counts(mask, label, reference, annotation)
     counted = sum(pixels)
-    operating = truth.score(mask & reference.inside)
+    operating = truth.score(mask)
     return {
         "case": case,
         "patient": patient,
@@ -129,7 +129,7 @@ def score_case(
         "objects": _object_entries(truth.objects, operating),
         "false_objects": operating.false_objects,
         "clusters": operating.clusters._asdict(),
-        "froc": _froc(levels, sweep(levels, values, truth.score, region=reference.inside)),
+        "froc": _froc(levels, sweep(levels, values, truth.score)),
     }
 
 

@@ -125,25 +125,18 @@ def froc_counts(
     def count(mask: NDArray[np.bool_]) -> ObjectCounts:
         return match_objects(mask, reference, distance_mm=distance_mm, min_iou=min_iou).counts(reference)
 
-    return sweep(thresholds, probs, count, region=reference.inside)
+    return sweep(thresholds, probs, count)
 
 
-def sweep(
-    thresholds: ArrayLike,
-    probs: ArrayLike,
-    count: Callable[[NDArray[np.bool_]], Counted],
-    *,
-    region: NDArray[np.bool_],
-) -> list[Counted]:
+def sweep(thresholds: ArrayLike, probs: ArrayLike, count: Callable[[NDArray[np.bool_]], Counted]) -> list[Counted]:
     """Apply `count` to the mask of each threshold, once per different mask.
 
     Args:
         thresholds: (n,).
         probs: float (rows, columns).
         count: takes a bool (rows, columns) mask.
-        region: bool (rows, columns); positives outside are left out.
     """
-    values = np.where(region, np.asarray(probs, np.float64), -np.inf)
+    values = np.asarray(probs, np.float64)
     by_positives: dict[int, Counted] = {}
     results = []
     for threshold in np.atleast_1d(np.asarray(thresholds, np.float64)):

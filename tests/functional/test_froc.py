@@ -139,17 +139,7 @@ def test_a_mask_is_counted_once_however_many_thresholds_make_it() -> None:
         return seen[-1]
 
     probs = np.array([[0.25, 0.5], [0.5, 0.9]])
-    everywhere = np.ones((2, 2), bool)
-    assert sweep([0.1, 0.2, 0.25, 0.3, 0.5, 0.6, 0.7, 0.95], probs, count, region=everywhere) == [
-        4,
-        4,
-        4,
-        3,
-        3,
-        1,
-        1,
-        0,
-    ]
+    assert sweep([0.1, 0.2, 0.25, 0.3, 0.5, 0.6, 0.7, 0.95], probs, count) == [4, 4, 4, 3, 3, 1, 1, 0]
     assert seen == [4, 3, 1, 0]
 
 

@@ -178,16 +178,22 @@ def test_objects_outside_the_region_count_nowhere_and_its_area_is_the_denominato
 
 
 def test_pixels_on_ignore_are_in_no_union() -> None:
-    """Truth of 10 px, all found, and 24 px more: IoU 10/34 with them, 10/12 if 22 of them are ignored."""
+    """10 px true, 50 found with them: IoU 10/50, no hit; 10/30 and a hit if 20 of the 50 are ignored."""
     label, pred = np.zeros((40, 60), np.uint8), np.zeros((40, 60), np.uint8)
-    label[10, 0:10] = pred[10, 0:34] = 1
+    label[10, 0:10] = pred[10, 0:50] = 1
     assert counts(pred, label) == (0, 1, 1)
-    label[10, 12:34] = 2
-    # More than half of it is ignored now; two rows more, and it is not.
-    assert counts(pred, label) == (0, 0, 1)
-    label[11:13, 0:10] = pred[11:13, 0:10] = 1
+    assert object_iou(pred, label).tolist() == [1 / 5]
+    label[10, 30:50] = 2
     assert counts(pred, label) == (1, 0, 0)
-    assert object_iou(pred, label).tolist() == [30 / 32]
+    assert object_iou(pred, label).tolist() == [1 / 3]
+
+
+def test_prediction_that_lies_mostly_on_ignore_has_no_iou() -> None:
+    label, pred = np.zeros((40, 60), np.uint8), np.zeros((40, 60), np.uint8)
+    label[10, 0:10] = pred[10, 0:50] = 1
+    label[10, 20:50] = 2
+    assert counts(pred, label) == (0, 0, 1)
+    assert object_iou(pred, label).tolist() == [0]
 
 
 def object_iou(pred: np.ndarray, label: np.ndarray, **options: object) -> np.ndarray:

@@ -77,6 +77,10 @@ def test_matching_saves_as_many_points_as_possible() -> None:
     assert counts(view((5, 9), (5, 15)), [(5, 5), (5, 12)]) == (2, 0, 0)
 
 
+def test_among_equally_many_matches_the_nearest_point_is_taken() -> None:
+    assert match_points(view((5, 5)), [(5, 2), (5, 6)], reference()).pairs.tolist() == [[0, 1]]
+
+
 def test_prediction_on_ignore_is_neither_hit_nor_false() -> None:
     ignored = reference(view((20, 20), value=2))
     assert counts(view((20, 20)), [(20, 23)], ignored) == (0, 0, 1)
