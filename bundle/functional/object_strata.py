@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt, uniform_filter
 
+from .components import Components
 from .injection import HIGH_PASS_MM
-from .objects import Components, Reference, Spacing
+from .objects import Reference, Spacing
 
 RING_MM = (0.2, 1.2)
 MIN_BACKGROUND_PX = 20

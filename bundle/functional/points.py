@@ -13,14 +13,13 @@ from scipy.spatial import cKDTree
 from skimage.draw import polygon
 from skimage.measure import points_in_poly
 
+from .components import Components, owners_at
 from .objects import (
     HIT_DISTANCE_MM,
     ROUNDING_MM,
-    Components,
     ObjectMatch,
     Reference,
     assign,
-    owners_at,
     predicted_objects,
 )
 

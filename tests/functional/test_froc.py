@@ -4,6 +4,7 @@ from scipy import ndimage
 from skimage.measure import label as skimage_label
 from skimage.measure import regionprops
 
+from bundle.functional.components import EIGHT_CONNECTED
 from bundle.functional.froc import (
     count_components_at,
     fp_per_cm2_curve,
@@ -13,7 +14,7 @@ from bundle.functional.froc import (
     tpr_at,
     usable_curve,
 )
-from bundle.functional.objects import EIGHT_CONNECTED, add_counts, count_objects
+from bundle.functional.objects import add_counts, count_objects
 
 THRESHOLDS = np.linspace(0.05, 0.95, 19)
 

@@ -6,17 +6,15 @@ from scipy import ndimage
 from skimage.measure import label as skimage_label
 from skimage.measure import regionprops
 
+from bundle.functional.components import find_components, overlaps, owners_at
 from bundle.functional.objects import (
     ObjectCounts,
     add_counts,
     best_iou,
     count_objects,
-    find_components,
     find_reference,
     hits,
     match_one_to_one,
-    overlaps,
-    owners_at,
     predicted_objects,
     region_area_cm2,
 )
