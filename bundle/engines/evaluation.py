@@ -1,0 +1,280 @@
+"""Several systems over the cases of an evaluation: one record per system and case, then one report."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from .. import __version__
+from ..functional.case_record import score_case
+from ..functional.errors import MammogramError
+from .tracking import tracked_run
+
+Record = dict[str, Any]
+# Equal steps of the logit, as far as networks are sure of themselves; 0.5 is among them.
+FROC_THRESHOLDS = (1 / (1 + np.exp(-np.linspace(-9, 9, 73)))).tolist()
+
+
+def system_names(systems: str | Sequence[str]) -> list[str]:
+    """Names from "segmentor,top-hat" or from a list."""
+    listed = systems.split(",") if isinstance(systems, str) else systems
+    return list(dict.fromkeys(str(name).strip() for name in listed))
+
+
+def check_evaluation(cases: Any, *, systems: str | Sequence[str], known: Sequence[str], threshold: float) -> None:
+    """Name everything that is wrong with options and files, before anything is scored or written.
+
+    Args:
+        cases: `bundle.data.EvaluationCases`.
+        systems: names of systems.
+        known: those there are.
+        threshold: operating threshold.
+
+    Raises:
+        SystemExit: status 1, with one line per problem.
+    """
+    problems = [
+        f"--systems: Expected systems among {', '.join(known)}, got {name!r}"
+        for name in system_names(systems)
+        if name not in known
+    ]
+    if not (isinstance(threshold, (int, float)) and 0 < threshold < 1):
+        problems.append(f"--threshold: Expected a probability above 0 and below 1, got {threshold!r}")
+    problems += cases.check()
+    if problems:
+        lines = "\n".join(f"error: {problem}" for problem in problems)
+        raise SystemExit(f"{lines}\n{len(problems)} problems; nothing was run, nothing was written")
+    print(cases.summary())
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """One of the compared systems.
+
+    Attributes:
+        inferer: takes a view (1, 1, rows, columns) and the network, and returns logits of that shape.
+        network: the segmentor; None for a system without weights.
+    """
+
+    inferer: Callable[..., torch.Tensor]
+    network: torch.nn.Module | None = None
+
+    def probs(self, image: torch.Tensor) -> NDArray[np.float32]:
+        """Probabilities (rows, columns) of a view (1, rows, columns)."""
+        logits = self.inferer(image[None], self.network)
+        return torch.as_tensor(logits).sigmoid()[0, 0].cpu().numpy()
+
+
+class Evaluation:
+    """What an evaluator does with a case: every system whose record is missing predicts it and is scored.
+
+    Args:
+        cases: `bundle.data.EvaluationCases`.
+        systems: by name.
+        chosen: names of those to run.
+        threshold: operating threshold.
+        device: where networks run.
+        froc_thresholds: of the FROC curves, increasing.
+
+    Attributes:
+        records: of this run's cases, old and new.
+        refused: one line per case that failed.
+    """
+
+    def __init__(
+        self,
+        cases: Any,
+        systems: Mapping[str, System | None],
+        *,
+        chosen: str | Sequence[str],
+        threshold: float = 0.5,
+        device: str | torch.device = "cpu",
+        froc_thresholds: Sequence[float] = FROC_THRESHOLDS,
+    ) -> None:
+        self.cases, self.device = cases, device
+        self.systems = {name: _built(name, systems) for name in system_names(chosen)}
+        self.threshold, self.froc_thresholds = float(threshold), list(froc_thresholds)
+        common = (__version__, self.threshold, self.froc_thresholds)
+        self.settings = {name: fingerprint(common, system) for name, system in self.systems.items()}
+        self.records: list[Record] = []
+        self.refused: list[str] = []
+        self._bar: tqdm | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the evaluator: shows a progress bar over systems and cases."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._stop)
+
+    def __call__(self, engine: Engine, case: Any) -> list[Record]:
+        """Score a case by each system; the iteration of the evaluator.
+
+        Args:
+            engine: the evaluator.
+            case: of `cases`.
+
+        Returns:
+            Its records.
+        """
+        known = {name: self.cases.recorded(case, name, self.settings[name]) for name in self.systems}
+        try:
+            view = {} if all(known.values()) else self.cases.load(case)
+        except MammogramError as error:
+            self.refused.append(str(error))
+            view, known = {}, {}
+        for name, record in known.items():
+            if record is None:
+                record = self._score(name, case, view)
+                self.cases.save(case, record, self.settings[name])
+            known[name] = record
+            if self._bar is not None:
+                self._bar.update()
+        records = list(known.values())
+        self.records += records
+        return records
+
+    def _score(self, name: str, case: Any, view: Mapping[str, Any]) -> Record:
+        image, annotation = view["image"], view["annotation"]
+        kind = annotation.kind
+        return score_case(
+            self.systems[name].probs(image.to(self.device)),
+            annotation.label,
+            case=case.case,
+            patient=case.patient,
+            system=name,
+            dataset=view["dataset"],
+            spacing_mm=view["spacing_mm"],
+            region_name=self.cases.region_name(),
+            region=view["region"],
+            threshold=self.threshold,
+            froc_thresholds=self.froc_thresholds,
+            image=torch.as_tensor(image).cpu().numpy()[0],
+            annotation=kind,
+            points=annotation.points_px if kind == "points" else None,
+            outlines=annotation.outlines_px if kind == "outlines" else None,
+        )
+
+    def _start(self, engine: Engine) -> None:
+        self.records, self.refused = [], []
+        self._bar = tqdm(total=len(self.cases.cases) * len(self.systems), desc="Evaluating", unit="record")
+
+    def _stop(self, engine: Engine) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _built(name: str, systems: Mapping[str, System | None]) -> System:
+    system = systems.get(name)
+    if system is None:
+        raise ValueError(f"Expected a system among {', '.join(systems)}, got {name!r}; choose one of them")
+    return system
+
+
+def fingerprint(*values: Any) -> str:
+    """Short hash of settings.
+
+    Of plain values, containers, functions and types by name, objects by their attributes, and networks by their
+    weights.
+
+    Raises:
+        TypeError: on anything else, which could not be told from another of its kind.
+    """
+    digest = hashlib.sha256()
+    _feed(digest, values)
+    return digest.hexdigest()[:16]
+
+
+def _feed(digest: Any, value: Any) -> None:
+    digest.update(f"<{type(value).__qualname__}>".encode())
+    if value is None or isinstance(value, (bool, int, float, str)):
+        digest.update(repr(value).encode())
+    elif isinstance(value, torch.nn.Module):
+        for name, tensor in value.state_dict().items():
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    elif isinstance(value, Mapping):
+        _feed(digest, [item for pair in sorted(value.items()) for item in pair])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _feed(digest, item)
+    elif is_dataclass(value):
+        _feed(digest, [(field.name, getattr(value, field.name)) for field in fields(value)])
+    elif hasattr(value, "__qualname__"):
+        digest.update(f"{value.__module__}.{value.__qualname__}".encode())
+    elif hasattr(value, "__dict__"):
+        _feed(digest, vars(value))
+    else:
+        raise TypeError(f"Expected settings of plain values, got {type(value).__qualname__}; name them otherwise")
+
+
+class EvaluationReport:
+    """Writes the report when all cases are through; an open MLflow run gets the same.
+
+    MLflow gets every figure of the table as a metric, DATASET/SYSTEM/FIGURE, and the files that name no case.
+
+    Args:
+        evaluation: the records.
+        output_dir: made if it does not exist.
+        write: records and folder -> rows of the table (see `bundle.functional.summary`), and those files that name no
+            case.
+    """
+
+    def __init__(
+        self,
+        evaluation: Evaluation,
+        output_dir: str | Path,
+        write: Callable[[Sequence[Record], Path], tuple[list[dict[str, Any]], list[Path]]],
+    ) -> None:
+        self.evaluation, self.output_dir, self.write = evaluation, Path(output_dir), write
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to the evaluator, behind the evaluation."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._finish)
+
+    def _finish(self, engine: Engine) -> None:
+        if not self.evaluation.records:
+            return
+        rows, files = self.write(self.evaluation.records, self.output_dir)
+        if (run := tracked_run(engine)) is None:
+            return
+        for key, value in table_metrics(rows).items():
+            run.client.log_metric(run.run_id, key, value)
+        for path in files:
+            run.client.log_artifact(run.run_id, str(path), "report")
+
+
+def table_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Every figure that exists, by dataset, system and name."""
+    figures = {
+        f"{row['dataset']}/{row['system']}/{name}": float(figure["value"])
+        for row in rows
+        for name, figure in row["figures"].items()
+    }
+    return {key: value for key, value in figures.items() if math.isfinite(value)}
+
+
+def run_evaluation(evaluator: Engine, evaluation: Evaluation) -> None:
+    """Evaluate every case; afterwards say what was taken from earlier runs and what failed.
+
+    Raises:
+        SystemExit: status 1 if a case failed.
+    """
+    evaluator.run()
+    outdated = evaluation.cases.outdated
+    if outdated:
+        print(f"{len(outdated)} records were of other settings or files, or damaged; they were made anew")
+    for line in evaluation.refused:
+        print(f"refused: {line}", file=sys.stderr)
+    if evaluation.refused:
+        raise SystemExit(1)
