@@ -16,13 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..functional.benchmark_case import CaseParameters, Outline, render_case, stream
+from ..functional.benchmark_breast import Breast, Outline, stream
+from ..functional.benchmark_case import CaseParameters, render_case
 from ..functional.benchmark_clusters import DISTRIBUTIONS
 from ..functional.benchmark_imaging import Exposure, Mtf
 from ..functional.benchmark_texture import Compartments, Lumps
 from .phantom import write_phantom_label
 
-BENCHMARK_VERSION = 1
+BENCHMARK_VERSION = 2
 """Raise when the same parameters render differently: files of the old kind are then made anew."""
 SEED_RANGES = {"tuning": (2**32, 2**32 + 2**16), "test": (2**33, 2**33 + 2**16)}
 """Training draws seeds below 2^31 (`bundle.data.phantom.SEED_RANGES`)."""
@@ -47,6 +48,7 @@ class Ranges:
         spread: its clusters' size.
         fine: weight of its finer layer.
         density: glandular share.
+        contrast: of the texture.
         fibres_per_cm2: density of fibres.
         sigma_mm: Gaussian part of the detector's blur.
         tail: share of its far-spread light.
@@ -67,6 +69,7 @@ class Ranges:
     spread: tuple[float, float]
     fine: tuple[float, float]
     density: tuple[float, float]
+    contrast: tuple[float, float]
     fibres_per_cm2: tuple[float, float]
     sigma_mm: tuple[float, float]
     tail: tuple[float, float]
@@ -80,43 +83,45 @@ class Ranges:
 RANGES = {
     "tuning": Ranges(
         thickness_mm=(34.0, 40.0),
-        edge_mm=(8.0, 10.0),
+        edge_mm=(6.0, 7.5),
         bow_mm=(9.0, 11.0),
-        unit_mm=(0.12, 0.15),
-        clusters=(85.0, 120.0),
+        unit_mm=(0.15, 0.18),
+        clusters=(55.0, 80.0),
         short=(2.3, 2.6),
         alpha=(1.8, 2.0),
         spread=(8.0, 10.0),
-        fine=(0.45, 0.58),
-        density=(0.34, 0.42),
-        fibres_per_cm2=(4.0, 5.0),
+        fine=(0.55, 0.68),
+        density=(0.20, 0.25),
+        contrast=(0.62, 0.70),
+        fibres_per_cm2=(3.0, 4.5),
         sigma_mm=(0.028, 0.034),
         tail=(0.05, 0.08),
         quanta_per_mm2=(2.3e5, 3.1e5),
         scatter_to_primary=(0.44, 0.50),
         noise_share=(0.75, 0.9),
         gamma=(2.2, 2.5),
-        half=(0.50, 0.55),
+        half=(0.56, 0.61),
     ),
     "test": Ranges(
         thickness_mm=(42.0, 60.0),
-        edge_mm=(5.0, 7.5),
+        edge_mm=(8.0, 12.0),
         bow_mm=(4.0, 8.5),
-        unit_mm=(0.17, 0.23),
-        clusters=(40.0, 80.0),
+        unit_mm=(0.09, 0.13),
+        clusters=(25.0, 45.0),
         short=(1.9, 2.1),
         alpha=(2.05, 2.15),
         spread=(11.0, 13.0),
-        fine=(0.60, 0.90),
-        density=(0.12, 0.32),
-        fibres_per_cm2=(2.0, 3.8),
+        fine=(0.70, 1.10),
+        density=(0.10, 0.19),
+        contrast=(0.42, 0.60),
+        fibres_per_cm2=(5.0, 8.0),
         sigma_mm=(0.036, 0.044),
         tail=(0.09, 0.13),
         quanta_per_mm2=(3.2e5, 5.0e5),
         scatter_to_primary=(0.52, 0.62),
         noise_share=(0.45, 0.7),
         gamma=(1.6, 2.1),
-        half=(0.56, 0.66),
+        half=(0.62, 0.75),
     ),
 }
 
@@ -191,11 +196,8 @@ def sample_parameters(split: str, index: int, *, calcified: bool) -> CaseParamet
         raise ValueError(f"Expected 0 <= index < {stop - first}, got {index}; take a smaller number")
     ranges, rng = RANGES[split], stream(first + index, "parameters")
     drawn = {name: float(rng.uniform(*pair)) for name, pair in asdict(ranges).items()}
-    return CaseParameters(
+    breast = Breast(
         seed=first + index,
-        distribution=DISTRIBUTIONS[index % len(DISTRIBUTIONS)] if calcified else None,
-        spacing_mm=SPACING_MM,
-        mirrored=bool(rng.random() < 0.5),
         outline=Outline(
             apex_row_mm=float(rng.uniform(20.0, 40.0)),
             depth_mm=float(rng.uniform(34.0, 42.0)),
@@ -208,34 +210,34 @@ def sample_parameters(split: str, index: int, *, calcified: bool) -> CaseParamet
         ),
         texture="lumps",
         lumps=Lumps(
-            unit_mm=drawn["unit_mm"],
-            clusters=drawn["clusters"],
+            **{name: drawn[name] for name in ("unit_mm", "clusters", "short", "alpha", "spread", "fine")},
             blobs=20.0,
             long=5.0,
-            short=drawn["short"],
-            alpha=drawn["alpha"],
             beta=0.5,
-            spread=drawn["spread"],
-            fine=drawn["fine"],
-            fine_ratio=0.2,
+            fine_ratio=0.35,
         ),
         compartments=Compartments(
-            axis_mm=(1.5, 9.0), wall_mm=float(rng.uniform(0.35, 0.5)), filling=0.7, fat=0.25, warp_mm=1.5
+            axis_mm=(2.0, 10.0), wall_mm=float(rng.uniform(0.35, 0.5)), filling=2.0, fat=0.2, warp_mm=2.0
         ),
         density=drawn["density"],
+        contrast=drawn["contrast"],
         fibres_per_cm2=drawn["fibres_per_cm2"],
         vessels=int(rng.integers(1, 3)),
+    )
+    exposure = Exposure(
+        **{name: drawn[name] for name in ("quanta_per_mm2", "scatter_to_primary", "noise_share", "gamma", "half")},
+        scatter_mm=6.0,
+        electronic=5.0,
+        equalisation=0.9,
+    )
+    return CaseParameters(
+        seed=first + index,
+        distribution=DISTRIBUTIONS[index % len(DISTRIBUTIONS)] if calcified else None,
+        spacing_mm=SPACING_MM,
+        mirrored=bool(rng.random() < 0.5),
+        breast=breast,
         mtf=Mtf(sigma_mm=drawn["sigma_mm"], tail=drawn["tail"], tail_mm=0.15),
-        exposure=Exposure(
-            quanta_per_mm2=drawn["quanta_per_mm2"],
-            scatter_to_primary=drawn["scatter_to_primary"],
-            scatter_mm=6.0,
-            noise_share=drawn["noise_share"],
-            electronic=5.0,
-            equalisation=0.95,
-            gamma=drawn["gamma"],
-            half=drawn["half"],
-        ),
+        exposure=exposure,
     )
 
 
@@ -253,7 +255,7 @@ def _shifted(parameters: CaseParameters, condition: str, index: int) -> tuple[st
         lower = replace(exposure, quanta_per_mm2=share * exposure.quanta_per_mm2)
         return f"x {share}", replace(parameters, exposure=lower)
     if condition == "texture":
-        return "compartments", replace(parameters, texture="compartments")
+        return "compartments", replace(parameters, breast=replace(parameters.breast, texture="compartments"))
     return "0.07 mm", parameters
 
 

@@ -76,7 +76,7 @@ def sample_positions_mm(
     Raises:
         ValueError: if the distribution is unknown.
     """
-    count = int(np.clip(round(math.exp(rng.normal(math.log(11.0), 0.7))), 3, 40))
+    count = int(np.clip(round(math.exp(rng.normal(math.log(16.0), 0.6))), 3, 40))
     size = float(np.clip(math.exp(rng.normal(math.log(8.0), 0.5)), 3.0, 20.0))
     turn = rng.uniform(0.0, 2.0 * math.pi)
     if distribution == "grouped":
@@ -92,12 +92,11 @@ def sample_positions_mm(
         across = rng.uniform(-1.0, 1.0, count) * 0.35 * (along + 0.5 * size)
         return centre_mm + _turn(np.column_stack([-along, across]), math.atan2(toward[1], toward[0]))
     if distribution == "regional":
-        return centre_mm + _turn(_disc(rng, max(count, 10)) * (rng.uniform(10.5, 15.0), rng.uniform(8.0, 11.0)), turn)
+        return centre_mm + _turn(_disc(rng, max(count, 20)) * (rng.uniform(10.5, 15.0), rng.uniform(8.0, 11.0)), turn)
     if distribution == "diffuse":
-        return centre_mm + rng.uniform(-1.0, 1.0, (max(count, 15), 2)) * (30.0, 22.0)
-    raise ValueError(
-        f"Expected a distribution among {', '.join(DISTRIBUTIONS)}, got {distribution!r}; pass one of these"
-    )
+        return centre_mm + rng.uniform(-1.0, 1.0, (max(2 * count, 40), 2)) * (30.0, 22.0)
+    known = ", ".join(DISTRIBUTIONS)
+    raise ValueError(f"Expected a distribution among {known}, got {distribution!r}; pass one of these")
 
 
 def sample_cluster(
@@ -127,10 +126,8 @@ def sample_cluster(
     coarse = np.clip(rng.lognormal(math.log(0.45), 0.25, len(positions)), *DIAMETER_RANGE_MM)
     diameters = np.where(kinds == "cast", coarse, sample_diameters_mm(rng, len(positions)))
     return [
-        Calcification(
-            float(row), float(column), float(diameter), str(kind), sample_solid(rng, str(kind)), number, distribution
-        )
-        for (row, column), diameter, kind in zip(positions, diameters, kinds, strict=True)
+        Calcification(float(row), float(column), float(size), str(kind), sample_solid(rng, kind), number, distribution)
+        for (row, column), size, kind in zip(positions, diameters, kinds, strict=True)
     ]
 
 

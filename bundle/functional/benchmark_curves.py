@@ -59,23 +59,23 @@ def random_walk(
 
 
 def sample_fibre(rng: np.random.Generator, *, size_mm: tuple[float, float]) -> Tube:
-    """Draw a fibre or septum: 0.1-0.5 mm wide, 5-35 mm long, tapering to both ends."""
+    """Draw a fibre or septum: 0.1-0.5 mm wide, 4-30 mm long, tapering to both ends."""
     start = np.array([*rng.uniform((0.0, 0.0), size_mm), 0.0])
-    length = rng.uniform(5.0, 35.0)
-    walk = random_walk(rng, start_mm=start, length_mm=length, persistence_mm=rng.uniform(40.0, 300.0))
+    length = math.exp(rng.uniform(math.log(4.0), math.log(30.0)))
+    walk = random_walk(rng, start_mm=start, length_mm=length, persistence_mm=rng.uniform(30.0, 200.0))
     width = math.exp(rng.uniform(math.log(0.12), math.log(0.7)))
     taper = np.sin(np.linspace(0.15, math.pi - 0.15, len(walk))) ** 0.5
-    return Tube(walk[:, :2], 0.5 * width * taper, 0.0, rng.uniform(2.0, 8.0), 0.0)
+    return Tube(walk[:, :2], 0.5 * width * taper, 0.0, math.exp(rng.uniform(0.0, 2.0)), 0.0)
 
 
 def sample_vessel(rng: np.random.Generator, *, size_mm: tuple[float, float]) -> Tube:
-    """Draw a vessel: 0.8-2 mm wide, crossing the view, one in three with walls that show as tram-tracks."""
+    """Draw a vessel: 0.6-1.6 mm wide, crossing the view, one in three with walls that show as tram-tracks."""
     start = np.array([*rng.uniform((0.0, 0.0), size_mm), 0.0])
-    walk = random_walk(rng, start_mm=start, length_mm=60.0, persistence_mm=rng.uniform(15.0, 40.0))
-    width = rng.uniform(0.8, 2.0)
+    walk = random_walk(rng, start_mm=start, length_mm=60.0, persistence_mm=rng.uniform(60.0, 200.0))
+    width = rng.uniform(0.6, 1.6)
     radius = 0.5 * width * np.linspace(1.0, rng.uniform(0.6, 0.9), len(walk))
     tram = rng.random() < 1 / 3
-    return Tube(walk[:, :2], radius, 0.12 if tram else 0.0, rng.uniform(1.0, 2.0), rng.uniform(1.5, 3.0) if tram else 0)
+    return Tube(walk[:, :2], radius, 0.12 if tram else 0.0, rng.uniform(0.6, 1.4), rng.uniform(1.5, 3.0) if tram else 0)
 
 
 def add_tube(total: Array, tube: Tube, *, spacing_mm: float) -> None:
@@ -97,9 +97,8 @@ def add_tube(total: Array, tube: Tube, *, spacing_mm: float) -> None:
     added = np.float32(tube.density) * outer
     if tube.wall_mm > 0:
         lumen = np.maximum(tube.radius_mm - tube.wall_mm, 0.0)
-        added += np.float32(tube.wall_density) * (
-            outer - tube_thickness_mm(local_mm, lumen, shape, spacing_mm=spacing_mm)
-        )
+        hollow = outer - tube_thickness_mm(local_mm, lumen, shape, spacing_mm=spacing_mm)
+        added += np.float32(tube.wall_density) * hollow
     total[first[0] : last[0], first[1] : last[1]] += added
 
 

@@ -1,10 +1,11 @@
 """The imaging chain of the shift benchmark: contrast, detector, noise and display.
 
 Attenuation at 20 keV, Beer-Lambert, scatter, a modulation transfer function with a tail or that of a-Se, integration
-over pixels, quantum noise with part of the detector's correlation, log, peripheral equalisation (Bick et al., Med. Phys.
-23, 1996) and a film-like display curve.
+over pixels, quantum noise with part of the detector's correlation, log, peripheral equalisation (in the manner of Bick
+et al., Acad. Radiol. 3, 107-114, 1996) and a film-like display curve.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -16,12 +17,12 @@ from .benchmark_clusters import Calcification
 
 Array = NDArray[np.float32]
 
-MU_FAT_PER_MM, MU_GLAND_PER_MM = 0.0456, 0.0802
-"""Adipose and fibroglandular tissue at 20 keV (Johns and Yaffe, Phys. Med. Biol. 32, 675-695, 1987)."""
 DELTA_MU_CALCIFICATION_PER_MM = 0.755
 """Calcification over fat near 20 keV (METHOD.md section 2)."""
 STAMP_MARGIN_MM = 0.7
 """Border around a calcification that holds its blurred picture."""
+PROFILE_STEP_MM, PROFILE_STEPS = 0.5, 30
+"""Rings about the skin, up to 15 mm inside, on which peripheral equalisation looks at the fat."""
 MAXIMUM = 4095
 
 
@@ -145,11 +146,14 @@ def _integrated(fine: Array, factor: int) -> Array:
     return fine.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
 
 
-def detected(primary: Array, *, spacing_mm: float, mtf: Mtf, exposure: Exposure) -> tuple[Array, Array]:
+def detected(
+    primary: Array, breast: NDArray[np.bool_], *, spacing_mm: float, mtf: Mtf, exposure: Exposure
+) -> tuple[Array, Array]:
     """Primary and scattered beam behind the detector's blur; beyond its edges the view is mirrored.
 
     Args:
         primary: (rows, columns), share of the beam that passes the breast.
+        breast: where the breast is; air does not scatter.
         spacing_mm: pixel size.
         mtf: the detector.
         exposure: scatter.
@@ -165,7 +169,7 @@ def detected(primary: Array, *, spacing_mm: float, mtf: Mtf, exposure: Exposure)
     blurred = blurred[margin : margin + primary.shape[0], margin : margin + primary.shape[1]]
     # Scatter is smooth over centimetres: computed on a coarse copy.
     factor = max(1, round(1.0 / spacing_mm))
-    coarse = _coarse(primary, factor)
+    coarse = _coarse(np.where(breast, primary, np.float32(0.0)), factor)
     spread = ndimage.gaussian_filter(coarse, exposure.scatter_mm / (factor * spacing_mm), mode="nearest")
     return blurred, exposure.scatter_to_primary * _enlarged(spread, factor, primary.shape)
 
@@ -212,26 +216,27 @@ def log_exposure(quanta: Array, unit: Array, electronic: Array, *, air: float) -
     return np.maximum(-np.log(np.maximum(counted, 1.0) / np.float32(air)), 0.0)
 
 
-def peripheral_correction(log_view: Array, breast: NDArray[np.bool_], *, spacing_mm: float, share: float) -> Array:
+def peripheral_correction(log_view: Array, distance_mm: Array, *, share: float) -> Array:
     """What processing adds towards the skin, where the breast is thin: (rows, columns), >= 0, 0 in air.
 
-    Taken from the view itself: the drop of its smooth part (normalised mean over about 3 mm) below its plateau.
+    Taken from the view itself (Bick et al. 1996): its fat, the lower quartile at each distance from the skin, should be
+    as bright there as farther in.
 
     Args:
         log_view: from `log_exposure`.
-        breast: where the breast is.
-        spacing_mm: pixel size.
+        distance_mm: to the skin, > 0 inside.
         share: share of the drop that is taken out.
     """
-    factor = max(1, round(0.5 / spacing_mm))
-    weight = _coarse(breast.astype(np.float32), factor)
-    sigma = 1.2 / (factor * spacing_mm)
-    total = ndimage.gaussian_filter(_coarse(np.where(breast, log_view, np.float32(0)), factor), sigma, mode="nearest")
-    smooth = total / np.maximum(ndimage.gaussian_filter(weight, sigma, mode="nearest"), 1e-3)
-    plateau = float(np.percentile(smooth[weight > 0.99], 30.0))
-    added = _enlarged(np.maximum(plateau - smooth, 0.0).astype(np.float32), factor, log_view.shape)
-    edge = ndimage.gaussian_filter(breast.astype(np.float32), 0.2 / spacing_mm, truncate=2.0)
-    return np.float32(share) * added * edge
+    breast = distance_mm > 0
+    bins = np.minimum((distance_mm[breast] / PROFILE_STEP_MM).astype(int), PROFILE_STEPS - 1)
+    order = np.argsort(bins, kind="stable")
+    ends = np.searchsorted(bins[order], np.arange(PROFILE_STEPS + 1))
+    values = log_view[breast][order]
+    profile = np.array([np.percentile(values[a:b], 25) for a, b in itertools.pairwise(ends) if b > a])
+    profile = ndimage.gaussian_filter1d(np.maximum.accumulate(profile), 1.0, mode="nearest")
+    centres = (np.arange(len(profile)) + 0.5) * PROFILE_STEP_MM
+    added = np.interp(np.maximum(distance_mm, 0.0), centres, profile[-1] - profile)
+    return np.where(breast, share * added, 0.0).astype(np.float32)
 
 
 def display_limits(log_view: Array, interior: NDArray[np.bool_]) -> tuple[float, float]:

@@ -6,6 +6,7 @@ one factor gives it any size.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -189,10 +190,15 @@ def sample_solid(rng: np.random.Generator, kind: str) -> Solid:
     Raises:
         ValueError: if the kind is unknown.
     """
-    draw = {"crystal": sample_crystal, "stone": sample_stone, "cast": sample_cast, "round": sample_ball}
+    draw: dict[str, Callable[[np.random.Generator], Solid]] = {
+        "crystal": sample_crystal,
+        "stone": sample_stone,
+        "cast": sample_cast,
+        "round": sample_ball,
+    }
     if kind not in draw:
         raise ValueError(f"Expected a kind among {', '.join(KINDS)}, got {kind!r}; pass one of these")
-    return draw[kind](rng)  # type: ignore[operator]
+    return draw[kind](rng)
 
 
 def _turned(rng: np.random.Generator) -> NDArray[np.float64]:

@@ -194,7 +194,7 @@ def adipose_compartments(
     walls = compartments.wall_mm * rng.lognormal(0.0, 0.4, count)
     for centre, axis, aspect, angle, wall in zip(centres, axis_mm, aspects, angles, walls, strict=True):
         axes = np.array([axis, axis * aspect[0], axis * aspect[1]])
-        ellipsoid = Ellipsoid(centre, axes, float(angle), float(wall), rng.lognormal(0.0, 0.5), rng.uniform(0, 6.28))
+        ellipsoid = Ellipsoid(centre, axes, float(angle), float(wall), rng.lognormal(0.0, 0.35), rng.uniform(0, 6.28))
         _add_compartment(field, ellipsoid, spacing_mm=spacing_mm, fat=compartments.fat)
     return standardised(_bent(rng, field, spacing_mm=spacing_mm, warp_mm=compartments.warp_mm))
 
