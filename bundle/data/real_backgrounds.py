@@ -1,0 +1,215 @@
+"""Real normals as a benchmark: which views make an exam, and crops of them, clean and with injected calcifications."""
+
+import csv
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..functional.benchmark_clusters import DISTRIBUTIONS
+from ..functional.detector import Detector, apply_detector
+from ..functional.real_injection import (
+    BLUR_SIGMA_MM,
+    MEDIAN_CNR,
+    gain_for_cnr,
+    inject_thickness,
+    local_noise,
+    place,
+    sample_calcifications,
+)
+from .errors import refuse
+from .find import find_mammograms
+
+# Raise when the same crop would be made differently: records of the old kind are then made anew.
+REAL_VERSION = 1
+# In front of every seed ("REAL"): no stream of training or of the shift benchmark begins with it.
+SALT = 0x5245414C
+# A crop holds at least this share of breast.
+LEAST_BREAST = 0.5
+# Rows and columns of a view may differ in pixel size by this much, relatively.
+SQUARE_TOLERANCE = 0.01
+PIXEL_DEPTH = 8
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One crop of one view, clean or with calcifications.
+
+    Attributes:
+        exam: exam of the view.
+        path: file of the view.
+        number: of the crop within the view.
+        injection: number of the injection, or None for the clean crop.
+    """
+
+    exam: str
+    path: str
+    number: int
+    injection: int | None
+
+    @property
+    def name(self) -> str:
+        """Readable, one of its kind."""
+        what = "clean" if self.injection is None else f"injection {self.injection}"
+        return f"{Path(self.path).name} crop {self.number} {what}"
+
+
+def exams_of(folder: str | PathLike[str], exams_csv: str | PathLike[str] | None = None) -> dict[str, list[str]]:
+    """Group the views of a folder into exams.
+
+    Without a table the exam is what stands before the first "_" of the file's name, or the whole stem: L_CC and R_CC of
+    a patient must share that beginning, or a table must say what belongs together.
+
+    Args:
+        folder: normals.
+        exams_csv: table with the columns `image` (file name) and `exam`.
+
+    Returns:
+        Paths by exam, both sorted.
+
+    Raises:
+        MammogramError: if the folder is empty, has fewer than two exams, or the table does not fit it.
+    """
+    paths = [view["image"] for view in find_mammograms(folder)]
+    if exams_csv is None:
+        exam_of = {path: Path(path).stem.split("_")[0] for path in paths}
+    else:
+        table = _read_table(exams_csv)
+        missing = [Path(path).name for path in paths if Path(path).name not in table]
+        if missing:
+            raise refuse(exams_csv, f"Expected an exam for every image, found none for {missing[0]}; add a line")
+        exam_of = {path: table[Path(path).name] for path in paths}
+    exams: dict[str, list[str]] = {}
+    for path in sorted(paths, key=lambda path: (exam_of[path], path)):
+        exams.setdefault(exam_of[path], []).append(path)
+    if len(exams) < 2:
+        raise refuse(
+            folder, f"Expected at least two exams, to tune on others than tested on, got {len(exams)}; add some"
+        )
+    return exams
+
+
+def crops_of(exams: Mapping[str, Sequence[str]], *, crops_per_view: int, injections: int) -> list[Crop]:
+    """The cases of all exams: per view `crops_per_view` crops, each clean and with `injections` injections."""
+    kinds: list[int | None] = [None, *range(injections)]
+    return [
+        Crop(exam, path, number, kind)
+        for exam, paths in exams.items()
+        for path in paths
+        for number in range(crops_per_view)
+        for kind in kinds
+    ]
+
+
+class RealBackgrounds:
+    """Makes the cases from the views; the last view that was read is kept.
+
+    Args:
+        load: reading, breast mask and window of {"image": path}: `image` and `breast`, (1, rows, columns), with
+            `spacing_mm` in the image's metadata.
+        crop_mm: side of a crop; one of fewer pixels where the view ends.
+        jpeg_quality: quality of a JPEG round trip of every case, clean ones included, or None.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        *,
+        crop_mm: float = 60.0,
+        jpeg_quality: int | None = None,
+    ) -> None:
+        if not crop_mm > 0:
+            raise ValueError(f"Expected crops of a side > 0 mm, got {crop_mm:g}")
+        self.read, self.crop_mm, self.jpeg_quality = load, crop_mm, jpeg_quality
+        self._path, self._view = "", {}  # type: tuple[str, Mapping[str, Any]]
+
+    def load(self, crop: Crop) -> dict[str, Any]:
+        """One case: `image` in [-1, 1], `label`, `breast`, all (rows, columns), and `spacing_mm`.
+
+        Raises:
+            MammogramError: if the view cannot be read, its pixels are not square or it holds too little breast.
+        """
+        view = self._of(crop.path)
+        image, breast = (np.asarray(view[key])[0] for key in ("image", "breast"))
+        spacing = tuple(float(side) for side in view["image"].meta["spacing_mm"])
+        if abs(spacing[0] / spacing[1] - 1) > SQUARE_TOLERANCE:
+            raise refuse(
+                crop.path, f"Expected square pixels, got {spacing[0]:g} x {spacing[1]:g} mm; leave the view out"
+            )
+        box = crop_box(
+            breast.astype(bool), number=crop.number, side_px=round(self.crop_mm / spacing[0]), path=crop.path
+        )
+        image, breast = image[box].astype(np.float32), breast[box].astype(bool)
+        label = np.zeros(image.shape, np.uint8)
+        if crop.injection is not None:
+            image, label = self._injected(image, breast, crop, spacing[0])
+        shown = apply_detector(image, Detector(bits=PIXEL_DEPTH, jpeg_quality=self.jpeg_quality))
+        return {"image": shown, "label": label, "breast": breast, "spacing_mm": spacing}
+
+    def _of(self, path: str) -> Mapping[str, Any]:
+        if path != self._path:
+            self._path, self._view = path, self.read({"image": path})
+        return self._view
+
+    def _injected(
+        self, image: NDArray[np.float32], breast: NDArray[np.bool_], crop: Crop, spacing_mm: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        rng = _stream(crop)
+        number = crop.number + (crop.injection or 0)
+        distribution = DISTRIBUTIONS[number % len(DISTRIBUTIONS)]
+        calcifications = sample_calcifications(rng, breast, distribution=distribution, spacing_mm=spacing_mm)
+        shape = (image.shape[0], image.shape[1])
+        placed = place(calcifications, shape, spacing_mm=spacing_mm, blur_sigma_mm=rng.uniform(*BLUR_SIGMA_MM))
+        noise = local_noise(image, spacing_mm=spacing_mm)
+        median_cnr = float(np.exp(rng.uniform(*np.log(MEDIAN_CNR))))
+        return inject_thickness(image, placed, noise, gain=gain_for_cnr(placed, noise, median_cnr=median_cnr))
+
+
+def crop_box(breast: NDArray[np.bool_], *, number: int, side_px: int, path: str) -> tuple[slice, slice]:
+    """One of the disjoint squares that tile the breast's box, in an order drawn from the file's name.
+
+    Args:
+        breast: (rows, columns).
+        number: which of them.
+        side_px: side of a square.
+        path: file of the view; only its name counts.
+
+    Raises:
+        MammogramError: if there are not so many squares with enough breast.
+    """
+    rows, columns = (np.flatnonzero(breast.any(axis=axis)) for axis in (1, 0))
+    tiles = [
+        (slice(int(row), int(row) + side_px), slice(int(column), int(column) + side_px))
+        for row in range(rows[0], rows[-1] + 1, side_px)
+        for column in range(columns[0], columns[-1] + 1, side_px)
+    ]
+    tiles = [tile for tile in tiles if breast[tile].sum() >= LEAST_BREAST * side_px**2]
+    if number >= len(tiles):
+        raise refuse(
+            path, f"Expected at least {number + 1} crops with breast, found {len(tiles)}; make crops smaller or fewer"
+        )
+    order = np.random.default_rng([SALT, _number(Path(path).name)]).permutation(len(tiles))
+    return tiles[order[number]]
+
+
+def _stream(crop: Crop) -> np.random.Generator:
+    """Random numbers of one injection; they depend on the file's name, not on its folder."""
+    return np.random.default_rng([SALT, _number(Path(crop.path).name), crop.number, (crop.injection or 0) + 1])
+
+
+def _number(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+
+
+def _read_table(path: str | PathLike[str]) -> dict[str, str]:
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+        return {row["image"].strip(): row["exam"].strip() for row in rows}
+    except (OSError, KeyError, AttributeError, UnicodeDecodeError) as error:
+        raise refuse(path, "Expected a table with the columns image and exam, found none; correct it") from error

@@ -1,0 +1,194 @@
+"""The benchmarks, from rendering to report: `python -m scripts.benchmark shift` or `real`. See docs/benchmarks.md.
+
+Every record, map and choice is kept under OUTPUT_DIR, so an interrupted run goes on where it stopped.
+"""
+
+import argparse
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.transforms import Compose
+
+from bundle.data import LoadLabeld, LoadMammogramd, MammogramError, MammogramWarning
+from bundle.data.real_backgrounds import RealBackgrounds, exams_of
+from bundle.data.records import load_record, save_record
+from bundle.data.shift_benchmark import CONDITIONS, shift_cases, write_cases
+from bundle.engines.benchmark import Case, KeptMaps, Record, Row, View, run_cases
+from bundle.reports import write_report
+from bundle.transforms import BreastMaskd, MammogramWindowd
+from scripts.benchmark_real import TUNING, ClassicalFolds, learned_rows, put_fold_weights, real_cases
+from scripts.benchmark_systems import (
+    DEFAULT_SYSTEMS,
+    LEARNED,
+    SYSTEMS,
+    Networks,
+    learned_systems,
+    load_networks,
+    price_of_refinement,
+    tuned_rows,
+)
+from scripts.shipped import ROOT
+
+REFERENCE = "segmentor"
+
+
+def shift(arguments: argparse.Namespace) -> None:
+    """Run the shift benchmark."""
+    cases = {
+        "tuning": _shift_cases(arguments.output_dir, "tuning", CONDITIONS[:1]),
+        "test": _shift_cases(arguments.output_dir, "test", arguments.conditions),
+    }
+    networks = _networks(arguments)
+    maps = KeptMaps(arguments.output_dir / "maps")
+    if _priced_only(arguments, networks, cases["tuning"] + cases["test"], maps):
+        return
+    learned = learned_systems(arguments.systems, networks)
+    rows = tuned_rows(arguments.systems, learned, cases["tuning"], maps, cache=arguments.output_dir / "tuning")
+    records = score(rows, cases["test"], maps, arguments.output_dir)
+    report(records, arguments.output_dir, maps)
+
+
+def _shift_cases(output_dir: Path, split: str, conditions: Sequence[str]) -> list[Case]:
+    """Render what is missing; a case is the files of one view."""
+    wanted = [case for condition in conditions for case in shift_cases(split, condition)]
+    load = Compose([LoadMammogramd(), BreastMaskd(), MammogramWindowd(), LoadLabeld("label")])
+
+    def view(item: Mapping[str, str]) -> View:
+        return as_view(load({"image": item["image"], "label": item["label"]}))
+
+    return [
+        Case(
+            item["case"],
+            item["patient"],
+            f"shift/{item['condition']}",
+            Path(item["image"]).stem,
+            lambda item=item: view(item),  # type: ignore[misc]
+        )
+        for item in write_cases(output_dir / "views", wanted)
+    ]
+
+
+def as_view(data: Mapping[Any, Any]) -> View:
+    """Loaded data as plain arrays."""
+    arrays = {key: np.asarray(data[key])[0] for key in ("image", "label", "breast")}
+    return {**arrays, "spacing_mm": tuple(float(side) for side in data["image"].meta["spacing_mm"])}
+
+
+def real(arguments: argparse.Namespace) -> None:
+    """Run the benchmark on real backgrounds, leaving one exam out at a time."""
+    table = arguments.exams if str(arguments.exams).endswith(".csv") else None
+    exams = exams_of(arguments.normals, table)
+    load = Compose([LoadMammogramd(spacing_mm=arguments.spacing_mm), BreastMaskd(), MammogramWindowd()])
+    backgrounds = RealBackgrounds(load, crop_mm=arguments.crop_mm, jpeg_quality=arguments.jpeg_quality)
+    cases = real_cases(exams, backgrounds, crops_per_view=arguments.crops, injections=arguments.injections)
+    networks, weights_dir = _networks(arguments), arguments.weights_dir
+    maps = KeptMaps(arguments.output_dir / "maps")
+    if _priced_only(arguments, networks, [case for exam in exams for case in cases[exam]], maps):
+        return
+    tuning = real_cases(exams, backgrounds, **TUNING)
+    folds = ClassicalFolds(arguments.systems, tuning, cache=arguments.output_dir / "tuning")
+    records: list[Record] = []
+    for number, exam in enumerate(exams):
+        print(f"Held out: {exam} ({number + 1} of {len(exams)})", flush=True)
+        if networks is not None and weights_dir is not None:
+            put_fold_weights(networks, weights_dir, exam)
+        rows = learned_rows(arguments.systems, networks, weights_dir, exam) + folds.rows(exam)
+        records += score(rows, cases[exam], maps, arguments.output_dir)
+    pooled = [{**record, "dataset": "real"} for record in records]
+    report(records + pooled, arguments.output_dir, maps)
+
+
+def _networks(arguments: argparse.Namespace) -> Networks | None:
+    if not set(arguments.systems) & set(LEARNED):
+        return None
+    return load_networks(arguments.models_dir, refine="ttgpr" in arguments.systems)
+
+
+def _priced_only(
+    arguments: argparse.Namespace, networks: Networks | None, cases: Sequence[Case], maps: KeptMaps
+) -> bool:
+    """Print what TT-GPR will cost, if it is to run; whether that was all that was asked for."""
+    if networks is not None and "ttgpr" in arguments.systems:
+        print(price_of_refinement(networks, cases, maps), flush=True)
+    return arguments.price_only
+
+
+def score(rows: Sequence[Row], cases: Sequence[Case], maps: KeptMaps, output_dir: Path) -> list[Record]:
+    """Records of all rows on all cases, those of earlier runs included."""
+    folder = output_dir / "records"
+
+    def recorded(row: Row, case: Case) -> Record | None:
+        with warnings.catch_warnings():
+            # A record of other weights or settings is made anew; that is no news.
+            warnings.simplefilter("ignore", MammogramWarning)
+            return load_record(
+                folder, system=row.name, dataset=case.dataset, case=case.case, settings=row.settings(case)
+            )
+
+    def save(row: Row, case: Case, record: Record) -> None:
+        save_record(folder, record, settings=row.settings(case))
+
+    return run_cases(rows, cases, maps, recorded=recorded, save=save)
+
+
+def report(records: Sequence[Record], output_dir: Path, maps: KeptMaps) -> None:
+    """Write tables, plots and the page, and print the times."""
+    systems = {record["system"] for record in records}
+    reference = next((name for name in sorted(systems) if name.startswith(REFERENCE)), None)
+    write_report(records, output_dir, reference=reference)
+    for name, seconds in maps.seconds.items():
+        print(f"{name}: {seconds:.0f} s for maps")
+    print((output_dir / "table.md").read_text())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m scripts.benchmark", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(DEFAULT_SYSTEMS))
+    common.add_argument("--refine", action="store_true", help="TT-GPR too; its price is printed first")
+    common.add_argument("--price-only", action="store_true", help="print the price of TT-GPR and stop")
+    common.add_argument("--models-dir", type=Path, help="folder of other weights than the shipped ones")
+
+    one = commands.add_parser("shift", parents=[common], help="rendered views under four shifts")
+    one.add_argument("--output-dir", type=Path, default=ROOT / "eval" / "shift")
+    one.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
+    one.set_defaults(run=shift)
+
+    two = commands.add_parser("real", parents=[common], help="calcifications in your own normals, one exam left out")
+    two.add_argument("--output-dir", type=Path, default=ROOT / "eval" / "real")
+    two.add_argument("--normals", type=Path, required=True, help="folder of normal views")
+    two.add_argument(
+        "--exams",
+        default="prefix",
+        help="CSV with the columns image and exam; by default the file name up to its first _ is the exam",
+    )
+    two.add_argument("--weights-dir", type=Path, help="EXAM.pt and EXAM_generator.pt, trained without that exam")
+    two.add_argument("--spacing-mm", type=float, help="pixel size of files that do not state it")
+    two.add_argument("--crop-mm", type=float, default=60.0, help="side of a crop (default: %(default)s)")
+    two.add_argument("--crops", type=int, default=2, help="crops per view (default: %(default)s)")
+    two.add_argument("--injections", type=int, default=3, help="injections per crop (default: %(default)s)")
+    two.add_argument("--jpeg-quality", type=int, help="compress every crop, clean ones too")
+    two.set_defaults(run=real)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run a benchmark."""
+    arguments = _parser().parse_args(argv)
+    if (arguments.refine or arguments.price_only) and "ttgpr" not in arguments.systems:
+        arguments.systems.append("ttgpr")
+    start = time.perf_counter()
+    try:
+        arguments.run(arguments)
+    except MammogramError as error:
+        raise SystemExit(f"error: {error}") from None
+    print(f"Done in {(time.perf_counter() - start) / 60:.1f} minutes; everything is in {arguments.output_dir}")
+
+
+if __name__ == "__main__":
+    main()

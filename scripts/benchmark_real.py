@@ -1,0 +1,137 @@
+"""The benchmark on real backgrounds: its cases, and the systems of each fold, tuned without the held-out exam."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import cache as remembered
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from bundle import __version__
+from bundle.baselines import GRIDS, sweep_classical
+from bundle.data import MammogramError
+from bundle.data.real_backgrounds import REAL_VERSION, RealBackgrounds, crops_of
+from bundle.engines.benchmark import LOGIT_GRID, Case, Row, View, froc_thresholds, sigmoid
+from bundle.engines.evaluation import fingerprint
+from scripts.benchmark_systems import (
+    CLASSICAL,
+    DEFAULT_THRESHOLD,
+    Networks,
+    cached,
+    classical_system,
+    is_clean,
+    learned_systems,
+)
+
+# What a row is called whose network has seen the exams that it is tested on.
+SEEN = "trained on these exams"
+# Of the views of other exams, this much is tuned on: the first crop, clean and with its first injection.
+TUNING = {"crops_per_view": 1, "injections": 1}
+# FROC thresholds of learned systems, which mark few pixels at any threshold.
+LEARNED_LEVELS = tuple(float(level) for level in sigmoid(LOGIT_GRID[::2]))
+
+
+def real_cases(
+    exams: Mapping[str, Sequence[str]], backgrounds: RealBackgrounds, *, crops_per_view: int, injections: int
+) -> dict[str, list[Case]]:
+    """Cases by exam: every crop clean and with each injection."""
+    options = (REAL_VERSION, backgrounds.crop_mm, backgrounds.jpeg_quality)
+    cases: dict[str, list[Case]] = {exam: [] for exam in exams}
+    for crop in crops_of(exams, crops_per_view=crops_per_view, injections=injections):
+        settings = fingerprint(options, _content(crop.path), crop.number, crop.injection)
+        load = partial(backgrounds.load, crop)
+        cases[crop.exam].append(Case(crop.name, crop.exam, f"real/{crop.exam}", settings, load))
+    return cases
+
+
+@remembered
+def _content(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def put_fold_weights(networks: Networks, weights_dir: Path, exam: str) -> None:
+    """Load EXAM.pt, and EXAM_generator.pt if it is there.
+
+    Raises:
+        MammogramError: if EXAM.pt is missing, or one of them does not fit the networks.
+    """
+    _fill(networks.network, weights_dir / f"{exam}.pt")
+    if networks.refined_inferer is not None and generator_path(weights_dir, exam).exists():
+        _fill(networks.refined_inferer.generator, generator_path(weights_dir, exam))
+
+
+def generator_path(weights_dir: Path, exam: str) -> Path:
+    """Where the generator of a fold lies."""
+    return weights_dir / f"{exam}_generator.pt"
+
+
+def _fill(network: torch.nn.Module, path: Path) -> None:
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise MammogramError(
+            f"{path}: Expected weights of the network trained without this exam, got: {reason}"
+        ) from error
+
+
+def learned_rows(systems: Sequence[str], networks: Networks | None, weights_dir: Path | None, exam: str) -> list[Row]:
+    """Rows of the learned systems at threshold 0.5; one whose weights may have seen the exam says so."""
+    rows = []
+    for name, system in learned_systems(systems, networks).items():
+        if weights_dir is None:
+            name = f"{name} ({SEEN})"
+        elif name == "ttgpr" and not generator_path(weights_dir, exam).exists():
+            name = f"{name} (generator {SEEN})"
+        rows.append(Row(name, system, DEFAULT_THRESHOLD, LEARNED_LEVELS))
+    return rows
+
+
+class ClassicalFolds:
+    """Classical systems, tuned for each held-out exam on crops of the others.
+
+    Args:
+        systems: names; learned ones are left out.
+        tuning: cases by exam, clean and with calcifications.
+        cache: folder for what was chosen.
+    """
+
+    def __init__(self, systems: Sequence[str], tuning: Mapping[str, Sequence[Case]], *, cache: Path) -> None:
+        self.tuning, self.cache = tuning, cache
+        self._views: list[View] = []
+        self.chosen = {name: self._choose(name) for name in CLASSICAL if name in systems}
+
+    def rows(self, exam: str) -> list[Row]:
+        """Rows of the fold that holds an exam out."""
+        rows = []
+        for name, chosen in self.chosen.items():
+            system = classical_system(name, CLASSICAL[name](**chosen["folds"][exam]))
+            rows.append(Row(name, system, DEFAULT_THRESHOLD, tuple(chosen["froc_thresholds"])))
+        return rows
+
+    def _choose(self, name: str) -> dict[str, Any]:
+        identity = [case[:4] for cases in self.tuning.values() for case in cases]
+        key = fingerprint(__version__, GRIDS[CLASSICAL[name]], identity)
+        return cached(self.cache / f"{name}-{key}.json", partial(self._tune, name))
+
+    def _tune(self, name: str) -> dict[str, Any]:
+        exam_of = np.array([exam for exam, cases in self.tuning.items() for _ in cases])
+        views = self._loaded()
+        sweep = sweep_classical(CLASSICAL[name], views)
+        tuned = {exam: sweep.best(exam_of != exam) for exam in self.tuning}
+        # One set of thresholds for all folds, or their curves could not be pooled.
+        first = next(iter(self.tuning))
+        system = classical_system(name, tuned[first].inferer)
+        clean = [view for view, exam in zip(views, exam_of, strict=True) if exam != first and is_clean(view)]
+        levels = froc_thresholds([sigmoid(system.predict(view)) for view in clean], clean)
+        return {"folds": {exam: choice.parameters for exam, choice in tuned.items()}, "froc_thresholds": levels}
+
+    def _loaded(self) -> list[View]:
+        if not self._views:
+            cases = [case for members in self.tuning.values() for case in members]
+            self._views = [case.load() for case in tqdm(cases, desc="Reading tuning crops", unit="crop")]
+        return self._views

@@ -1,0 +1,232 @@
+"""The systems of the benchmarks: learned ones, classical ones tuned on tuning views, and the price of TT-GPR."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from bundle import __version__
+from bundle.baselines import (
+    GRIDS,
+    ClassicalInferer,
+    DifferenceOfGaussiansInferer,
+    HessianDifferenceOfGaussiansInferer,
+    HighPassInferer,
+    TopHatInferer,
+    best_threshold,
+    sweep_classical,
+)
+from bundle.engines.benchmark import Case, KeptMaps, MapSystem, Row, View, froc_thresholds, refinement_passes, sigmoid
+from bundle.engines.evaluation import fingerprint
+from bundle.functional.windows import breast_windows, pad_to_window, window_peaks
+from scripts.shipped import shipped_inferers
+
+LEARNED = ("segmentor", "ttgpr")
+CLASSICAL: dict[str, type[ClassicalInferer]] = {
+    "top-hat": TopHatInferer,
+    "difference-of-gaussians": DifferenceOfGaussiansInferer,
+    "hdog": HessianDifferenceOfGaussiansInferer,
+    "high-pass": HighPassInferer,
+}
+SYSTEMS = (*LEARNED, *CLASSICAL)
+DEFAULT_SYSTEMS = ("segmentor", *CLASSICAL)
+DEFAULT_THRESHOLD = 0.5
+# Batches timed for the price, after one that is not.
+TIMED = 3
+
+
+class Networks(NamedTuple):
+    """What `shipped_inferers` builds."""
+
+    segmentor_inferer: Any
+    refined_inferer: Any
+    network: torch.nn.Module
+
+
+def load_networks(models_dir: Path | None, *, refine: bool) -> Networks:
+    """Networks and inferers of configs/inference.yaml, without progress bars of their own."""
+    networks = Networks(*shipped_inferers(models_dir, refine=refine))
+    for inferer in networks[:2]:
+        if inferer is not None:
+            getattr(inferer, "windowed", inferer).progress = False
+    return networks
+
+
+def learned_systems(names: Sequence[str], networks: Networks | None) -> dict[str, MapSystem]:
+    """The learned ones among the names."""
+    if networks is None:
+        return {}
+    inferers = {"segmentor": networks.segmentor_inferer, "ttgpr": networks.refined_inferer}
+    return {
+        name: MapSystem(
+            name,
+            partial(_learned_logits, inferers[name], networks.network),
+            fingerprint(__version__, inferers[name], networks.network),
+            keep=True,
+        )
+        for name in LEARNED
+        if name in names
+    }
+
+
+def classical_system(name: str, inferer: ClassicalInferer) -> MapSystem:
+    """A tuned classical detector; its probability is 0.5 at the tuned threshold."""
+    return MapSystem(name, partial(_classical_logits, inferer), fingerprint(__version__, inferer))
+
+
+def _learned_logits(inferer: Callable[..., torch.Tensor], network: torch.nn.Module, view: View) -> NDArray:
+    image = torch.from_numpy(np.ascontiguousarray(view["image"]))[None, None]
+    return inferer(image.to(next(network.parameters()).device), network)[0, 0].cpu().numpy()
+
+
+def _classical_logits(inferer: ClassicalInferer, view: View) -> NDArray:
+    image = torch.from_numpy(np.ascontiguousarray(view["image"]))[None, None]
+    return inferer(image, spacing_mm=view["spacing_mm"])[0, 0].numpy()
+
+
+def is_clean(view: View) -> bool:
+    """Whether a view has no calcification in its label, visible or not."""
+    return not np.any(view["label"])
+
+
+def tuned_rows(
+    names: Sequence[str],
+    learned: Mapping[str, MapSystem],
+    cases: Sequence[Case],
+    maps: KeptMaps,
+    *,
+    cache: Path,
+) -> list[Row]:
+    """Rows of all systems: classical ones at their tuned setting, learned ones at their tuned threshold and at 0.5.
+
+    Args:
+        names: systems.
+        learned: those with networks.
+        cases: of the tuning split, calcified and clean.
+        maps: where maps are kept.
+        cache: folder for what was chosen; used again if nothing changed.
+    """
+    views: list[View] = []
+
+    def loaded() -> list[View]:
+        if not views:
+            views.extend(case.load() for case in tqdm(cases, desc="Reading tuning views", unit="view"))
+        return views
+
+    rows = []
+    identity = [case[:4] for case in cases]
+    for name in SYSTEMS:
+        if name in learned:
+            system = learned[name]
+            key = fingerprint(system.settings, identity)
+            chosen = cached(cache / f"{name}-{key}.json", partial(_tune_learned, system, cases, loaded, maps))
+            levels = tuple(chosen["froc_thresholds"])
+            rows.append(Row(name, system, chosen["threshold"], levels))
+            rows.append(Row(f"{name} at {DEFAULT_THRESHOLD}", system, DEFAULT_THRESHOLD, levels))
+        elif name in names:
+            key = fingerprint(__version__, GRIDS[CLASSICAL[name]], identity)
+            chosen = cached(cache / f"{name}-{key}.json", partial(_tune_classical, name, loaded))
+            system = classical_system(name, CLASSICAL[name](**chosen["parameters"]))
+            rows.append(Row(name, system, DEFAULT_THRESHOLD, tuple(chosen["froc_thresholds"])))
+    return rows
+
+
+def cached(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Contents of a JSON file, made and written whole if it is not there."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{os.getpid()}_{path.name}")
+        temporary.write_text(json.dumps(make(), indent=1))
+        temporary.replace(path)
+    return json.loads(path.read_text())
+
+
+def _tune_learned(
+    system: MapSystem, cases: Sequence[Case], views: Callable[[], list[View]], maps: KeptMaps
+) -> dict[str, Any]:
+    bar = tqdm(list(zip(cases, views(), strict=True)), desc=f"{system.name} on tuning views", unit="view")
+    probs = [maps.probs(system, case, view) for case, view in bar]
+    clean = [(map_, view) for map_, view in zip(probs, views(), strict=True) if is_clean(view)]
+    levels = froc_thresholds([map_ for map_, _ in clean], [view for _, view in clean])
+    threshold, f2 = best_threshold(probs, views(), levels)
+    return {"threshold": threshold, "f2": f2, "froc_thresholds": levels}
+
+
+def _tune_classical(name: str, views: Callable[[], list[View]]) -> dict[str, Any]:
+    tuned = sweep_classical(CLASSICAL[name], views()).best()
+    system = classical_system(name, tuned.inferer)
+    clean = [view for view in views() if is_clean(view)]
+    levels = froc_thresholds([sigmoid(system.predict(view)) for view in clean], clean)
+    return {"parameters": tuned.parameters, "f2": tuned.f2, "froc_thresholds": levels}
+
+
+def price_of_refinement(networks: Networks, cases: Sequence[Case], maps: KeptMaps) -> str:
+    """What TT-GPR will cost, in words: windows, network passes, and minutes as measured on one batch of windows.
+
+    A case whose map of the segmentor is kept counts its windows with evidence, another one all its windows.
+
+    Args:
+        networks: both.
+        cases: those to refine.
+        maps: where the segmentor's maps are kept.
+    """
+    refined = networks.refined_inferer
+    segmentor = learned_systems(["segmentor"], networks)["segmentor"]
+    ttgpr = learned_systems(["ttgpr"], networks)["ttgpr"]
+    todo = [case for case in cases if not maps.path(ttgpr, case).exists()]
+    first = gated = unknown = 0
+    for case in tqdm(todo, desc="Counting windows", unit="view"):
+        every, evident = _windows(case.load(), maps.kept(segmentor, case), refined)
+        first += every
+        gated += every if evident is None else evident
+        unknown += evident is None
+    per_window = refinement_passes(refined.settings)
+    passes = first + gated * per_window
+    seconds = _seconds_per_pass(networks)
+    upper = f"; {unknown} views are not segmented yet and count with all windows" if unknown else ""
+    return (
+        f"TT-GPR on {len(todo)} of {len(cases)} views: {gated} windows x {per_window} passes + {first} first passes = "
+        f"{passes} network passes, about {passes * seconds / 60:.0f} minutes at {seconds:.3f} s a pass{upper}"
+    )
+
+
+def _windows(view: View, probs: NDArray | None, refined: Any) -> tuple[int, int | None]:
+    """Windows with breast, and how many of them show evidence (None: not known)."""
+    side, overlap = refined.windowed.window_px, refined.windowed.overlap
+    frame = pad_to_window(torch.from_numpy(np.ascontiguousarray(view["image"]))[None, None], window_px=side)
+    windows = breast_windows(frame, window_px=side, overlap=overlap)
+    if probs is None:
+        return len(windows), None
+    padded = pad_to_window(torch.from_numpy(probs)[None, None], window_px=side, value=0.0)
+    peaks = window_peaks(padded, windows, window_px=side)
+    return len(windows), sum(peak >= refined.settings.gate_threshold for peak in peaks)
+
+
+def _seconds_per_pass(networks: Networks) -> float:
+    """Mean time of a pass of generator and segmentor per window, in batches as they will run."""
+    windowed, generator = networks.refined_inferer.windowed, networks.refined_inferer.generator
+    count, side = windowed.sw_batch_size, windowed.window_px
+    device = next(networks.network.parameters()).device
+    image = torch.zeros(count, 1, side, side, device=device)
+    t, condition = torch.full((count,), 0.5, device=device), torch.zeros(count, 2, side, side, device=device)
+
+    def both() -> None:
+        with torch.no_grad(), windowed.autocast(device):
+            generator(image, t, condition)
+            networks.network(image)
+
+    both()
+    start = time.perf_counter()
+    for _ in range(TIMED):
+        both()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return (time.perf_counter() - start) / (TIMED * 2 * count)
