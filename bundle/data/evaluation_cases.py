@@ -1,6 +1,7 @@
 """The cases of an evaluation: everything that can be wrong with their files is found before any of them is scored."""
 
 import hashlib
+import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,13 +12,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
 from .annotations import as_points, read_annotation, spacings_agree
 from .errors import MammogramError, MammogramWarning, refuse, root_mammogram_error
 from .mammogram_reader import MammogramReader, sniff
 from .pairing import Case, assign_patients, pair_cases
-from .records import load_record, save_record
+from .records import load_record, record_path, save_record
 from .view import override_spacing
 
 REGIONS = ("breast", "image")
@@ -37,7 +39,7 @@ class EvaluationCases:
     Args:
         images: folder of views.
         masks: folder of masks, see `pair_cases`.
-        output_dir: records go to OUTPUT_DIR/records.
+        output_dir: records go to OUTPUT_DIR/records, predicted masks to OUTPUT_DIR/predictions.
         transform: reading, breast mask and window of {"image": path}: `image` (1, rows, columns) with `spacing_mm` in
             its metadata, and `breast` of the same shape.
         region: "breast", "image" or "roi:FOLDER": where figures are counted.
@@ -170,6 +172,23 @@ class EvaluationCases:
     def save(self, case: Case, record: Mapping[str, Any], settings: str) -> None:
         """Keep a record; it appears whole."""
         save_record(self.records_dir, record, settings=self._settings(case, settings))
+
+    def save_prediction(self, case: Case, system: str, pred: NDArray[np.bool_]) -> None:
+        """Keep a mask (rows, columns) as PNG with 0 and 255; it appears whole."""
+        path = self._prediction_path(case, system)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{os.getpid()}_{path.name}")
+        Image.fromarray(np.where(pred, np.uint8(255), np.uint8(0))).save(temporary)
+        os.replace(temporary, path)
+
+    def prediction(self, case: Case, system: str) -> NDArray[np.bool_] | None:
+        """The kept mask, or None if there is none."""
+        path = self._prediction_path(case, system)
+        return np.asarray(Image.open(path)) > 0 if path.exists() else None
+
+    def _prediction_path(self, case: Case, system: str) -> Path:
+        folder = self.records_dir.with_name("predictions")
+        return record_path(folder, system=system, dataset=self.dataset(case), case=case.case).with_suffix(".png")
 
     def _settings(self, case: Case, settings: str) -> str:
         """Settings with all that the record of a case depends on: its patient and the contents of its files."""

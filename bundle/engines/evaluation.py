@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import math
+import json
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,10 +21,14 @@ from tqdm import tqdm
 
 from .. import __version__
 from ..functional.case_record import score_case
+from ..functional.confusion import MICROCALCIFICATION
 from ..functional.errors import MammogramError
 from .tracking import tracked_run
 
 Record = dict[str, Any]
+View = dict[str, Any]
+COMMAND = "python -m monai.bundle run evaluate --config_file configs/evaluate.yaml"
+SHOWN = 4
 # Equal steps of the logit, as far as networks are sure of themselves; 0.5 is among them.
 FROC_THRESHOLDS = (1 / (1 + np.exp(-np.linspace(-9, 9, 73)))).tolist()
 
@@ -134,7 +141,10 @@ class Evaluation:
             view, known = {}, {}
         for name, record in known.items():
             if record is None:
-                record = self._score(name, case, view)
+                probs = self.systems[name].probs(view["image"].to(self.device))
+                record = self._score(name, case, view, probs)
+                # The record last: what has one is done.
+                self.cases.save_prediction(case, name, probs >= self.threshold)
                 self.cases.save(case, record, self.settings[name])
             known[name] = record
             if self._bar is not None:
@@ -143,11 +153,11 @@ class Evaluation:
         self.records += records
         return records
 
-    def _score(self, name: str, case: Any, view: Mapping[str, Any]) -> Record:
-        image, annotation = view["image"], view["annotation"]
+    def _score(self, name: str, case: Any, view: Mapping[str, Any], probs: NDArray[np.float32]) -> Record:
+        annotation = view["annotation"]
         kind = annotation.kind
         return score_case(
-            self.systems[name].probs(image.to(self.device)),
+            probs,
             annotation.label,
             case=case.case,
             patient=case.patient,
@@ -158,7 +168,7 @@ class Evaluation:
             region=view["region"],
             threshold=self.threshold,
             froc_thresholds=self.froc_thresholds,
-            image=torch.as_tensor(image).cpu().numpy()[0],
+            image=np.asarray(view["image"])[0],
             annotation=kind,
             points=annotation.points_px if kind == "points" else None,
             outlines=annotation.outlines_px if kind == "outlines" else None,
@@ -219,24 +229,32 @@ def _feed(digest: Any, value: Any) -> None:
 
 
 class EvaluationReport:
-    """Writes the report when all cases are through; an open MLflow run gets the same.
+    """Writes the report when all cases are through; an open MLflow run gets the same without names and paths.
 
-    MLflow gets every figure of the table as a metric, DATASET/SYSTEM/FIGURE, and the files that name no case.
+    In MLflow every figure of the table is a metric, DATASET/SYSTEM/FIGURE, and shown cases are numbered.
 
     Args:
         evaluation: the records.
         output_dir: made if it does not exist.
-        write: records and folder -> rows of the table (see `bundle.functional.summary`), and those files that name no
-            case.
+        write: `bundle.reports.report.write_report`.
+        panel: `bundle.reports.panels.PanelCase`.
+        reference: system that the others are compared with, if it is among them.
+        options: ids of the config and their values, for the command on the page.
     """
 
     def __init__(
         self,
         evaluation: Evaluation,
         output_dir: str | Path,
-        write: Callable[[Sequence[Record], Path], tuple[list[dict[str, Any]], list[Path]]],
+        write: Callable[..., Path],
+        panel: Callable[..., Any],
+        *,
+        reference: str | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.evaluation, self.output_dir, self.write = evaluation, Path(output_dir), write
+        self.evaluation, self.output_dir, self.write, self.panel = evaluation, Path(output_dir), write, panel
+        self.reference = reference if reference in evaluation.systems else None
+        self.options = dict(options or {})
 
     def attach(self, engine: Engine) -> None:
         """Attach to the evaluator, behind the evaluation."""
@@ -245,23 +263,94 @@ class EvaluationReport:
     def _finish(self, engine: Engine) -> None:
         if not self.evaluation.records:
             return
-        rows, files = self.write(self.evaluation.records, self.output_dir)
+        views = shown_views(self.evaluation.cases, self.evaluation.records)
+        self._write(self.output_dir, views, command_line(self.options))
         if (run := tracked_run(engine)) is None:
             return
+        numbered = [{**view, "name": f"case {number}"} for number, view in enumerate(views, start=1)]
+        with TemporaryDirectory() as folder:
+            self._write(Path(folder), numbered, COMMAND)
+            run.client.log_artifacts(run.run_id, folder, "report")
+            rows = json.loads((Path(folder) / "table.json").read_text(encoding="utf-8"))
         for key, value in table_metrics(rows).items():
             run.client.log_metric(run.run_id, key, value)
-        for path in files:
-            run.client.log_artifact(run.run_id, str(path), "report")
+
+    def _write(self, folder: Path, views: Sequence[View], command: str) -> None:
+        shown: dict[str, list[Any]] = {}
+        for view in views:
+            options = {key: value for key, value in view.items() if key != "dataset"}
+            shown.setdefault(view["dataset"], []).append(self.panel(**options))
+        self.write(
+            folder,
+            self.evaluation.records,
+            title=f"Evaluation: {self.evaluation.cases.name}",
+            command=command,
+            date=date.today().isoformat(),
+            reference=self.reference,
+            systems=list(self.evaluation.systems),
+            cases=shown,
+        )
+
+
+def command_line(options: Mapping[str, Any]) -> str:
+    """The command that makes the same records, for a shell."""
+    given = [f"--{key} {shlex.quote(str(value))}" for key, value in options.items() if value is not None]
+    return " ".join([COMMAND, *given])
+
+
+def shown_cases(records: Sequence[Record], *, count: int = SHOWN) -> list[str]:
+    """Names of the cases to show: by no choice of ours, from the best to the worst of the first system.
+
+    Calcified cases in even steps of object recall, then fewer false objects; the last is the clean case with most false
+    objects, if there is one. Cases with outlines are not shown.
+
+    Args:
+        records: of any number of systems.
+        count: calcified cases at most.
+    """
+    first = [r for r in records if r["system"] == records[0]["system"] and r["annotation"] != "outlines"]
+    calcified = sorted((r for r in first if r["objects"]), key=_difficulty)
+    clean = sorted((r for r in first if not r["objects"]), key=_difficulty)
+    steps = np.unique(np.linspace(0, len(calcified) - 1, count).round().astype(int)).tolist()
+    return [record["case"] for record in (*(calcified[step] for step in steps if calcified), *clean[-1:])]
+
+
+def _difficulty(record: Record) -> tuple[float, int, str]:
+    objects = record["objects"]
+    missed = sum(not item["hit"] for item in objects) / len(objects) if objects else 0.0
+    return missed, record["false_objects"], record["case"]
+
+
+def shown_views(cases: Any, records: Sequence[Record]) -> list[View]:
+    """Views for the pictures: `dataset, name, image, label, preds` (bool by system), `spacing_mm` and `region`.
+
+    Points are single pixels of the label here.
+    """
+    by_name = {case.case: case for case in cases}
+    systems = list(dict.fromkeys(record["system"] for record in records))
+    shown = []
+    for name in shown_cases(records):
+        case = by_name[name]
+        view = cases.load(case)
+        label = view["annotation"].label.copy()
+        rows, columns = np.floor(view["annotation"].points_px + 0.5).astype(int).T
+        label[rows, columns] = MICROCALCIFICATION
+        preds = {system: cases.prediction(case, system) for system in systems}
+        preds = {system: pred for system, pred in preds.items() if pred is not None}
+        image = np.asarray(view["image"])[0]
+        kept = {key: view[key] for key in ("dataset", "spacing_mm", "region")}
+        shown.append({"name": name, "image": image, "label": label, "preds": preds, **kept})
+    return shown
 
 
 def table_metrics(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Every figure that exists, by dataset, system and name."""
-    figures = {
+    """Every figure of table.json that exists, by dataset, system and name."""
+    return {
         f"{row['dataset']}/{row['system']}/{name}": float(figure["value"])
         for row in rows
         for name, figure in row["figures"].items()
+        if figure["value"] is not None
     }
-    return {key: value for key, value in figures.items() if math.isfinite(value)}
 
 
 def run_evaluation(evaluator: Engine, evaluation: Evaluation) -> None:

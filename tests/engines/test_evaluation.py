@@ -1,6 +1,5 @@
 """The loop over systems and cases, with toy systems and small views."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from bundle.engines.evaluation import (
     check_evaluation,
     fingerprint,
     run_evaluation,
+    shown_cases,
     table_metrics,
 )
 from tests.data.inbreast_files import POINT, POLYGON, write_inbreast
@@ -57,12 +57,13 @@ class Brightness:
 
 
 calls: list[float] = []
+written: list[dict] = []
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two views with a lesion of 9 px, found or missed, and a clean one."""
-    calls.clear()
+    calls.clear(), written.clear()
     for name, lesion, grey in (("found", True, 255), ("missed", True, 100), ("clean", False, 100)):
         pixels, mask = np.full(SHAPE, 100, np.uint8), np.zeros(SHAPE, np.uint8)
         pixels[LESION] = grey
@@ -77,10 +78,10 @@ def _cases(folder: Path, **options: Any) -> EvaluationCases:
     return EvaluationCases(folder / "images", folder / "masks", folder / "out", read_view, **options)
 
 
-def _write(records: Sequence[dict], output_dir: Path) -> tuple[list[dict], list[Path]]:
-    output_dir.mkdir(exist_ok=True)
-    (output_dir / "table.json").write_text(json.dumps(len(records)))
-    return [], [output_dir / "table.json"]
+def _write(folder: Path, records: Sequence[dict], **options: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    written.append({"records": list(records), **options})
+    return folder
 
 
 def _evaluate(cases: EvaluationCases, *, level: float = 0.5, **options: Any) -> dict[str, dict]:
@@ -88,7 +89,14 @@ def _evaluate(cases: EvaluationCases, *, level: float = 0.5, **options: Any) -> 
     assert cases.check() == []
     systems = {"bright": System(inferer=Brightness(level)), "absent": None}
     evaluation = Evaluation(cases, systems, chosen="bright", **options)
-    report = EvaluationReport(evaluation, Path(cases.records_dir).parent, _write)
+    report = EvaluationReport(
+        evaluation,
+        Path(cases.records_dir).parent,
+        _write,
+        dict,
+        reference="none",
+        options={"images": "a b", "no": None},
+    )
     evaluator = Evaluator("cpu", cases, iteration_update=evaluation, val_handlers=[evaluation, report])
     run_evaluation(evaluator, evaluation)
     return {record["case"]: record for record in evaluation.records}
@@ -102,7 +110,15 @@ def test_records_hold_the_counts(folder: Path) -> None:
     assert records["clean"]["objects"] == []
     assert [len(record["objects"]) for record in records.values()] == [0, 1, 1]
     assert {record["region"] for record in records.values()} == {"breast"}
-    assert json.loads((folder / "out" / "table.json").read_text()) == 3
+
+
+def test_the_report_is_made_of_all_records(folder: Path) -> None:
+    records = _evaluate(_cases(folder, name="set"))
+    (made,) = written
+    assert made["records"] == list(records.values())
+    assert made["command"].endswith("configs/evaluate.yaml --images 'a b'")
+    assert (made["title"], made["systems"], made["reference"]) == ("Evaluation: set", ["bright"], None)
+    assert list(made["cases"]) == ["set"]
 
 
 def test_a_second_run_takes_every_record_from_the_first(folder: Path) -> None:
@@ -278,7 +294,32 @@ def test_froc_thresholds_rise_through_one_half() -> None:
     assert 0.5 in FROC_THRESHOLDS
 
 
+def _record(case: str, hits: list[bool], *, false: int = 0, system: str = "a", annotation: str = "mask") -> dict:
+    objects = [{"hit": hit} for hit in hits]
+    return {"case": case, "objects": objects, "false_objects": false, "system": system, "annotation": annotation}
+
+
+def test_shown_cases_go_from_best_to_worst_and_end_with_the_worst_clean_one() -> None:
+    records = [_record(f"c{n}", [True] * n + [False] * (8 - n)) for n in range(9)]
+    records += [_record("quiet", []), _record("loud", [], false=7), _record("o", [], false=9, annotation="outlines")]
+    assert shown_cases(records, count=3) == ["c8", "c4", "c0", "loud"]
+    assert shown_cases(records[:2], count=3) == ["c1", "c0"]
+    assert shown_cases([_record("clean", [])]) == ["clean"]
+
+
+def test_a_second_run_shows_the_predictions_of_the_first(folder: Path) -> None:
+    _xml(folder, missed=[("Calcification", POINT, [CENTRE])])
+    for _ in range(2):
+        _evaluate(_cases(folder))
+        shown = written[-1]["cases"]["evaluation"]
+        assert [view["name"] for view in shown] == ["found", "missed", "clean"]
+        assert [int(view["preds"]["bright"].sum()) for view in shown] == [9, 0, 0]
+        assert np.argwhere(shown[1]["label"] == 1).tolist() == [[21, 31]]
+        assert shown[0]["image"].shape == shown[0]["region"].shape == SHAPE
+    assert len(calls) == 3
+
+
 def test_metrics_are_the_figures_that_exist() -> None:
-    figures = {"dice": {"value": 0.5}, "recall": {"value": float("nan")}}
+    figures = {"dice": {"value": 0.5}, "recall": {"value": None}}
     rows = [{"dataset": "d", "system": "s", "figures": figures}]
     assert table_metrics(rows) == {"d/s/dice": 0.5}
