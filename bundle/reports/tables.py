@@ -57,8 +57,10 @@ def number(value: float | None) -> str:
         return MISSING
     if 0.9995 <= abs(value) < 1:
         return f"{value:.6f}"
-    if value == 0 or 0.001 <= abs(value) < 10:
+    if value == 0 or 0.01 <= abs(value) < 10:
         return f"{value:.3f}"
+    if 0.001 <= abs(value) < 0.01:
+        return f"{value:.2g}"
     return f"{value:.1f}" if 10 <= abs(value) < 10_000 else f"{value:.1e}"
 
 
