@@ -119,7 +119,12 @@ def froc_plot(bands: Sequence[Row], *, log: bool = False) -> Figure:
     axes.set_ylabel(f"{bands[0]['unit']}s found (TPR)")
     axes.grid(alpha=0.3)
     if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside right center", fontsize=8, frameon=False, title=f"TPR at {MARKED_RATE} FP/{unit}")
+        figure.legend(
+            loc="outside right center",
+            fontsize=8,
+            frameon=False,
+            title=f"TPR at {MARKED_RATE} FP/cm2" if unit == "cm2" else None,
+        )
     return figure
 
 

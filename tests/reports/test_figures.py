@@ -56,6 +56,14 @@ def test_curves_are_the_bands_and_marked_at_the_rate(log: bool) -> None:
         assert line.get_label().endswith(f"{band['tpr'][marked]:.2f}")
 
 
+@pytest.mark.parametrize(("per", "title"), [("cm2", "TPR at 0.4 FP/cm2"), ("image", "")])
+def test_legend_names_the_rate_where_it_is_marked(per: str, title: str) -> None:
+    bands = froc_bands(RECORDS, froc_rates(log=False), rng=rng(), per=per, n_resamples=20)
+    (legend,) = froc_plot(bands).legends
+    assert legend.get_title().get_text() == title
+    assert (legend.get_texts()[-1].get_text() == bands[-1]["system"]) == (per == "image")
+
+
 def test_twelve_systems_look_different() -> None:
     bands = froc_bands(RECORDS, froc_rates(log=False), rng=rng(), n_resamples=20)
     lines = froc_plot(bands).axes[0].lines[: len(SYSTEMS)]
