@@ -21,11 +21,11 @@ from bundle.data import phantom_datalist
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 TRAININGS = ("train", "train_generator")
-NAMES = (*TRAININGS, "inference")
+NAMES = (*TRAININGS, "inference", "evaluate")
 # What is laid over one of these, as the second of a list.
 OVERLAYS = tuple(path.stem for path in sorted(CONFIGS.glob("*.yaml")) if path.stem not in NAMES)
 # Where MONAI, its Label server and the model zoo enter a config.
-ENTRIES = ("initialize", "run", "training")
+ENTRIES = ("initialize", "run", "training", "evaluate")
 # What MONAI reads off a config by name for `--tracking`.
 TRACKING = ("tracking_uri", "experiment_name", "run_name", "save_execute_config")
 # Sections of a config, which hold ids of their own.

@@ -1,0 +1,145 @@
+"""The command on small phantoms, as a new user types it."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from monai.bundle import ConfigParser
+from PIL import Image
+
+from bundle.data import phantom_datalist, phantom_seed
+from scripts.evaluate import main, overrides, parse
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL: dict[str, Any] = {"spacing_mm": 0.1, "height_mm": 40.0, "width_mm": 32.0, "view": "CC"}
+SYSTEMS = "top-hat,high-pass"
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two calcified views and a clean one, each with its label beside it."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    phantom_datalist(folder, count=2, first_seed=phantom_seed("tune", 60), **SMALL)
+    phantom_datalist(folder, count=1, first_seed=phantom_seed("tune", 70), calcified=False, **SMALL)
+    return folder
+
+
+def _arguments(folder: Path, out: Path, *more: str, masks: Path | None = None) -> list[str]:
+    return ["--images", str(folder), "--masks", str(masks or folder), "--output-dir", str(out), *more]
+
+
+def _table(out: Path) -> dict[tuple[str, str], float]:
+    with (out / "table.csv").open(newline="") as file:
+        return {(row["system"], row["metric"]): float(row["value"] or "nan") for row in csv.DictReader(file)}
+
+
+def test_a_folder_becomes_a_report_and_a_second_run_repeats_it(
+    phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    command = _arguments(phantoms, tmp_path, "--systems", SYSTEMS, "--reference", "top-hat")
+    main(command)
+    assert "3 views of 3 patients (each view its own); truth: 1 clean, 2 mask" in capsys.readouterr().out
+    table = _table(tmp_path)
+    assert {system for system, _ in table} == set(SYSTEMS.split(","))
+    assert 0 < table["top-hat", "dice"] <= 1
+    written = {
+        path: path.read_bytes() for path in tmp_path.rglob("*") if path.suffix in (".csv", ".md", ".html", ".png")
+    }
+    assert {path.suffix for path in written} == {".csv", ".md", ".html", ".png"}
+    records = {path: path.stat().st_mtime_ns for path in tmp_path.glob("records/**/*.json")}
+    assert len(records) == 6
+    main(command)
+    assert {path: path.stat().st_mtime_ns for path in records} == records
+    assert {path: path.read_bytes() for path in written} == written
+
+
+def test_pixel_counts_are_those_of_the_predicted_masks(phantoms: Path, tmp_path: Path) -> None:
+    main(_arguments(phantoms, tmp_path, "--systems", "high-pass", "--region", "image"))
+    for path in tmp_path.glob("records/**/*.json"):
+        record = json.loads(path.read_text())["record"]
+        pred = np.asarray(Image.open(next(tmp_path.glob(f"predictions/**/{path.stem}.png")))) > 0
+        label = np.asarray(Image.open(phantoms / f"{record['case']}_label.png"))
+        assert record["pixels"]["tp"] == np.count_nonzero(pred & (label == 1))
+        assert record["pixels"]["fp"] == np.count_nonzero(pred & (label == 0))
+
+
+def test_wrong_files_and_options_are_named_before_anything_is_written(phantoms: Path, tmp_path: Path) -> None:
+    masks, images = tmp_path / "masks", tmp_path / "images"
+    masks.mkdir(), images.mkdir()
+    views = sorted(phantoms.glob("*.dcm"))
+    for view in views:
+        (images / view.name).write_bytes(view.read_bytes())
+    Image.fromarray(np.zeros((320, 400), np.uint8)).save(masks / f"{views[0].stem}.png")
+    Image.fromarray(np.full((400, 320), 7, np.uint8)).save(masks / f"{views[1].stem}.png")
+    (images / "text.dcm").write_text("no view")
+    arguments = _arguments(images, tmp_path / "out", "--threshold", "2", "--systems", "best", masks=masks)
+    with pytest.raises(SystemExit) as status:
+        main(arguments)
+    *lines, last = str(status.value.code).splitlines()
+    assert last == "7 problems; nothing was run, nothing was written"
+    assert all(line.startswith("error: ") and "Expected" in line for line in lines)
+    text = "\n".join(lines)
+    said = ("transpose it", "got 7", "text.dcm", f"{views[2].name}: Expected a mask", "--threshold", "--systems")
+    assert [text.count(word) for word in said] == [1, 1, 2, 1, 1, 1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_spacing_that_contradicts_the_files_is_named(phantoms: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"(?s)0\.1 x 0\.1 mm, got 0\.07 x 0\.07 mm.*3 problems"):
+        main(_arguments(phantoms, tmp_path / "out", "--systems", "top-hat", "--spacing-mm", "0.07"))
+
+
+@pytest.mark.parametrize(("option", "value"), [("--spacing-mm", "-1"), ("--images", "nowhere"), ("--format", "jpeg")])
+def test_a_wrong_option_is_one_line(phantoms: Path, tmp_path: Path, option: str, value: str) -> None:
+    with pytest.raises(SystemExit) as status:
+        main([*_arguments(phantoms, tmp_path / "out", "--systems", "top-hat"), option, value])
+    errors = [line for line in str(status.value.code).splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "Expected" in errors[0]
+
+
+def test_every_option_is_an_id_of_the_config() -> None:
+    ids = ConfigParser.load_config_file(str(ROOT / "configs" / "evaluate.yaml"))
+    options = overrides(parse(_arguments(Path("i"), Path("o"))))
+    assert set(options) <= set(ids)
+    for key in ("threshold", "region", "format", "systems", "reference", "name", "preset", "voi"):
+        assert options[key] == ids[key], key
+
+
+def test_it_builds_the_networks_and_views_of_inference() -> None:
+    evaluate, inference = (
+        ConfigParser.load_config_file(str(ROOT / "configs" / f"{name}.yaml")) for name in ("evaluate", "inference")
+    )
+    for key in ("network_def", "generator_def", "preprocessing", "precision", "window_px", "segmentor_inferer"):
+        assert evaluate[key] == inference[key], key
+
+
+@pytest.mark.train
+@pytest.mark.slow
+def test_the_bundle_s_command_with_tracking_logs_all_and_names_no_case(phantoms: Path, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    command = [sys.executable, "-m", "monai.bundle", "run", "evaluate", "--config_file", "configs/evaluate.yaml"]
+    command += ["--images", str(phantoms), "--masks", str(phantoms), "--output_dir", str(tmp_path / "out")]
+    command += ["--systems", "segmentor,top-hat", "--tracking", "mlflow"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    client = MlflowClient(f"sqlite:///{tmp_path / 'out' / 'mlruns.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("monai_experiment").experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["systems"] == "('segmentor', 'top-hat')" or "segmentor" in run.data.params["systems"]
+    assert run.data.metrics["evaluation/top-hat/dice"] == _table(tmp_path / "out")["top-hat", "dice"]
+    artifacts = [item.path for item in client.list_artifacts(run.info.run_id, "report")]
+    assert any(path.endswith("table.csv") for path in artifacts)
+    logged = "\n".join(
+        path.read_text(errors="replace") for path in (tmp_path / "out" / "mlruns").rglob("*.*") if path.is_file()
+    )
+    assert not re.search(r"phantom_\d+_", logged)
