@@ -14,6 +14,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
 from ..functional.benchmark_breast import Breast, Outline, stream
@@ -21,7 +22,6 @@ from ..functional.benchmark_case import CaseParameters, render_case
 from ..functional.benchmark_clusters import DISTRIBUTIONS
 from ..functional.benchmark_imaging import Exposure, Mtf
 from ..functional.benchmark_texture import Compartments, Lumps
-from .phantom import write_phantom_label
 
 BENCHMARK_VERSION = 2
 """Raise when the same parameters render differently: files of the old kind are then made anew."""
@@ -295,7 +295,7 @@ def write_cases(
 
 def _write_case(case: ShiftCase, paths: dict[str, Path]) -> None:
     rendered = render_case(case.parameters)
-    write_phantom_label(paths["label"], rendered.label)
+    _replace(paths["label"], lambda temporary: Image.fromarray(rendered.label).save(temporary, format="PNG"))
     truth = json.dumps(rendered.truth_records(), indent=1)
     _replace(paths["truth"], lambda temporary: temporary.write_text(truth))
     _replace(paths["image"], lambda temporary: nib.save(_nifti(rendered.image, rendered.spacing_mm), temporary))

@@ -31,7 +31,7 @@ from .confusion import IGNORE, MICROCALCIFICATION
 VISIBILITY_FLOOR = 5.0
 HIGH_PASS_MM, NEARBY_MM = 1.0, 4.0
 """Contrast-to-noise: what is finer than the first is noise, over a square of the second."""
-SKIN_MARGIN_MM = 3.0
+SKIN_MARGIN_MM, BORDER_MARGIN_MM = 3.0, 1.3
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,8 @@ def render_case(parameters: CaseParameters) -> RenderedCase:
     shape = (round(FIELD_MM[0] / spacing_mm), round(FIELD_MM[1] / spacing_mm))
     distance_mm = parameters.breast.outline.map_mm(shape, spacing_mm)
     stamps = [
-        (one, stamp)
+        (one, stamp_calcification(one, spacing_mm=spacing_mm, shape=shape, mtf=mtf))
         for one in sample_calcifications(parameters)
-        if (stamp := stamp_calcification(one, spacing_mm=spacing_mm, shape=shape, mtf=mtf)) is not None
     ]
     kept = np.ones(shape, np.float32)
     for _, stamp in stamps:
@@ -157,7 +156,9 @@ def _centre_mm(rng: np.random.Generator, outline: Outline, *, roomy: bool) -> ND
 
 def _fits(one: Calcification, outline: Outline) -> bool:
     """Whether a calcification lies in the breast and the field, away from skin and borders."""
-    inside = all(2.0 <= place <= side - 2.0 for place, side in zip((one.row_mm, one.column_mm), FIELD_MM, strict=True))
+    margin = BORDER_MARGIN_MM + one.reach_mm
+    places = zip((one.row_mm, one.column_mm), FIELD_MM, strict=True)
+    inside = all(margin <= place <= side - margin for place, side in places)
     distance = float(outline.distance_mm(one.row_mm, one.column_mm))
     return inside and distance > SKIN_MARGIN_MM + one.reach_mm
 

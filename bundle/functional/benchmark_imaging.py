@@ -20,7 +20,7 @@ Array = NDArray[np.float32]
 DELTA_MU_CALCIFICATION_PER_MM = 0.755
 """Calcification over fat near 20 keV (METHOD.md section 2)."""
 STAMP_MARGIN_MM = 0.7
-"""Border around a calcification that holds its blurred picture."""
+"""Border around a calcification that holds its blurred picture: all but a few percent of the tail."""
 PROFILE_STEP_MM, PROFILE_STEPS = 0.5, 30
 """Rings about the skin, up to 15 mm inside, on which peripheral equalisation looks at the fat."""
 MAXIMUM = 4095
@@ -107,7 +107,7 @@ def primary_loss(thickness_mm: Array) -> Array:
     return -np.expm1(-DELTA_MU_CALCIFICATION_PER_MM * thickness_mm)
 
 
-def stamp_calcification(one: Calcification, *, spacing_mm: float, shape: tuple[int, int], mtf: Mtf) -> Stamp | None:
+def stamp_calcification(one: Calcification, *, spacing_mm: float, shape: tuple[int, int], mtf: Mtf) -> Stamp:
     """Picture of a calcification, computed 4-16 times finer than the pixels and integrated over them.
 
     Args:
@@ -117,7 +117,10 @@ def stamp_calcification(one: Calcification, *, spacing_mm: float, shape: tuple[i
         mtf: the detector.
 
     Returns:
-        The patch, or None if it would reach over the border of the view.
+        The patch.
+
+    Raises:
+        ValueError: if it reaches over the border of the view.
     """
     fine = int(np.clip(math.ceil(12.0 * spacing_mm / one.diameter_mm), 4, 16))
     reach_px = math.ceil(one.reach_mm / spacing_mm) + 1
@@ -126,7 +129,10 @@ def stamp_calcification(one: Calcification, *, spacing_mm: float, shape: tuple[i
     centre = np.array([one.row_mm, one.column_mm]) / spacing_mm
     first = np.floor(centre).astype(int) - reach_px - margin_px
     if (first < 0).any() or (first + side > shape).any():
-        return None
+        raise ValueError(
+            f"Expected a calcification {STAMP_MARGIN_MM} mm inside the view, got one at {one.row_mm:.1f}, "
+            f"{one.column_mm:.1f} mm that reaches {one.reach_mm:.1f} mm; move it inside"
+        )
     step = np.arange((2 * reach_px + 1) * fine) + 0.5
     row, column = (
         ((first[axis] + margin_px + step / fine - centre[axis]) * (spacing_mm / one.diameter_mm)).astype(np.float32)

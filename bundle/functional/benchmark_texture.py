@@ -34,7 +34,7 @@ class Lumps:
         alpha: rate of a blob's fall (published: 2.1).
         beta: exponent of a blob's fall (published: 0.5).
         spread: standard deviation of the blobs about their cluster (published: 12).
-        fine: weight of a second, finer background of the same kind; it flattens the spectrum from about f^-3.7 to f^-3.
+        fine: weight of a second, finer background of the same kind.
         fine_ratio: its unit over `unit_mm`.
     """
 
