@@ -29,7 +29,7 @@ def training_views(
         exclude: beginnings of the names of real files to leave out, e.g. an exam that is held out for testing.
 
     Returns:
-        One dict per view: `image`, its path, and `weight`, its relative frequency.
+        One dict per view: `image`, its path; `weight`, its relative frequency; for phantoms `known_clean`, True.
 
     Raises:
         MammogramError: if the folder is missing or empty, or if a name in `exclude` fits no file of it.
@@ -51,7 +51,8 @@ def training_views(
         )
     share = real_share if real and phantoms else 1.0
     return [{"image": str(item["image"]), "weight": share / len(real)} for item in real] + [
-        {"image": str(item["image"]), "weight": (1 - share if real else 1.0) / len(phantoms)} for item in phantoms
+        {"image": str(item["image"]), "weight": (1 - share if real else 1.0) / len(phantoms), "known_clean": True}
+        for item in phantoms
     ]
 
 

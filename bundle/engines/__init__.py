@@ -7,6 +7,7 @@ from .tracking import RefinementTrace as RefinementTrace
 from .tracking import SamplePictures as SamplePictures
 from .tracking import TrackableLoss as TrackableLoss
 from .tracking import TrackedParameters as TrackedParameters
+from .training import ClipGradients as ClipGradients
 from .training import ResumableCheckpoints as ResumableCheckpoints
 from .training import StopOnNonFiniteLoss as StopOnNonFiniteLoss
 from .training import TrainingProgress as TrainingProgress

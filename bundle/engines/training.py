@@ -2,12 +2,14 @@
 
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint, DiskSaver, ProgressBar
+from monai.engines.utils import IterationEvents
 from monai.handlers import CheckpointLoader
 from torch import Tensor
 
@@ -21,6 +23,29 @@ def prepare_flow_batch(
         for key in ("image", "velocity", "t", "condition")
     }
     return moved["image"], moved["velocity"], (), {"t": moved["t"], "condition": moved["condition"]}
+
+
+class ClipGradients:
+    """Scales the gradients of a step down to a largest norm.
+
+    The overlap losses start with gradients thousands of times steeper than those that follow; unclipped, Adam's
+    second moment remembers them and the training stands still.
+
+    Args:
+        parameters: what is trained.
+        max_norm: largest Euclidean norm of all gradients together.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], *, max_norm: float = 1.0) -> None:
+        self.parameters, self.max_norm = list(parameters), max_norm
+
+    def attach(self, engine: Engine) -> None:
+        """Attach to a MONAI trainer."""
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Clip."""
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.max_norm)
 
 
 class ResumableCheckpoints:

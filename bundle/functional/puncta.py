@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ SECOND_MODE_SIGMA_LOG = 0.15
 SECOND_MODE_SHARE = 0.12
 DIAMETER_RANGE_MM = (0.1, 1.0)
 OVERSAMPLING = 3
+# Where contrast follows the thickness, this one has the contrast that is drawn.
+REFERENCE_MM = 0.25
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Punctum:
         column_mm: centre, from the patch's left edge.
         parts: (n, 5) ellipsoids: row and column offset from the centre, the two half-axes, all in mm, and the angle
             in radians.
-        cnr: peak after blur over the local standard deviation of the high-passed background.
+        cnr: peak after blur over the local standard deviation of the high-passed background; what it would be for a
+            thickness of `REFERENCE_MM`, where contrast follows the thickness (see `inject`).
     """
 
     row_mm: float
@@ -57,7 +61,8 @@ def sample_parts(rng: np.random.Generator, diameter_mm: float, *, shape: str) ->
     Args:
         rng: source of randomness.
         diameter_mm: diameter of a disc of about the same area; the width, for a rod.
-        shape: "oval", "irregular" (2-5 overlapping ellipsoids) or "rod" (a bent, possibly branching cast).
+        shape: "oval", "irregular" (2-5 overlapping ellipsoids), "rod" (a bent, possibly branching cast) or "amorphous"
+            (a cloud of dots without a clear outline, twice as wide).
 
     Returns:
         (n, 5) as in `Punctum.parts`.
@@ -76,7 +81,12 @@ def sample_parts(rng: np.random.Generator, diameter_mm: float, *, shape: str) ->
         return np.column_stack([offsets - offsets.mean(axis=0), half_axes, rng.uniform(0, math.pi, count)])
     if shape == "rod":
         return _sample_rod(rng, width_mm=0.7 * diameter_mm)
-    raise ValueError(f"Expected shape oval, irregular or rod, got {shape!r}")
+    if shape == "amorphous":
+        count = int(rng.integers(5, 13))
+        offsets = rng.normal(0.0, 0.8 * radius, (count, 2)).clip(-2 * radius, 2 * radius)
+        half_axes = radius * rng.uniform(0.25, 0.55, (count, 2))
+        return np.column_stack([offsets - offsets.mean(axis=0), half_axes, rng.uniform(0, math.pi, count)])
+    raise ValueError(f"Expected shape oval, irregular, rod or amorphous, got {shape!r}")
 
 
 def _sample_rod(rng: np.random.Generator, *, width_mm: float) -> NDArray[np.float64]:
@@ -106,10 +116,26 @@ def _sample_rod(rng: np.random.Generator, *, width_mm: float) -> NDArray[np.floa
     return parts
 
 
-def render_punctum(
-    punctum: Punctum, *, spacing_mm: float, blur_sigma_mm: float
-) -> tuple[tuple[int, int], Array, NDArray[np.bool_], int]:
-    """Picture of one punctum on the pixel grid, with a peak of 1.
+class Rendered(NamedTuple):
+    """One punctum on the pixel grid.
+
+    Attributes:
+        first: (row, column) of the tile's first pixel on the patch's grid; it may lie outside the patch.
+        tile: float32, the blurred picture with a peak of 1.
+        support: bool, where the thickness before blur is at least half its peak (at least one pixel).
+        half_px: number of pixels at or above half the blurred peak.
+        peak_mm: thickness at the blurred peak.
+    """
+
+    first: tuple[int, int]
+    tile: Array
+    support: NDArray[np.bool_]
+    half_px: int
+    peak_mm: float
+
+
+def render_punctum(punctum: Punctum, *, spacing_mm: float, blur_sigma_mm: float) -> Rendered:
+    """Picture of one punctum on the pixel grid: the term h conv a_s of eq. 2, with a peak of 1.
 
     The projected thickness of the union is sampled on a finer grid, blurred by the detector (Gaussian,
     `blur_sigma_mm`) and integrated over each pixel.
@@ -118,11 +144,6 @@ def render_punctum(
         punctum: the shape; its `cnr` is not used here.
         spacing_mm: pixel size.
         blur_sigma_mm: standard deviation of the detector blur.
-
-    Returns:
-        The tile's first (row, column) on the patch's grid, which may lie outside the patch; the blurred tile; the
-        support, where the thickness before blur is at least half its peak (at least one pixel); the number of pixels
-        at or above half the blurred peak.
     """
     reach_px = punctum.reach_mm / spacing_mm
     half = math.ceil(reach_px + 3.5 * blur_sigma_mm / spacing_mm) + 1
@@ -140,14 +161,16 @@ def render_punctum(
         along = (columns - part_column) * math.cos(angle) + (rows - part_row) * math.sin(angle)
         across = (rows - part_row) * math.cos(angle) - (columns - part_column) * math.sin(angle)
         squared = 1.0 - (along / major) ** 2 - (across / minor) ** 2
-        np.maximum(thickness, min(major, minor) * np.sqrt(np.maximum(squared, 0.0)), out=thickness)
+        # As deep along the beam as it is narrow across it.
+        np.maximum(thickness, 2 * min(major, minor) * np.sqrt(np.maximum(squared, 0.0)), out=thickness)
     sharp = _integrate_pixels(thickness, side)
     support = sharp >= 0.5 * sharp.max()
     blurred = _integrate_pixels(
         gaussian_filter(thickness, blur_sigma_mm / spacing_mm * OVERSAMPLING, mode="constant", truncate=3.5), side
     )
-    blurred /= blurred.max()
-    return first, blurred.astype(np.float32), support, int((blurred >= 0.5).sum())
+    peak_mm = float(blurred.max())
+    tile = (blurred / peak_mm).astype(np.float32)
+    return Rendered(first, tile, support, int((tile >= 0.5).sum()), peak_mm)
 
 
 def _integrate_pixels(fine: NDArray[np.float64], side: int) -> NDArray[np.float64]:

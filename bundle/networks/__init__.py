@@ -2,3 +2,4 @@
 
 from .restormer import Restormer as Restormer
 from .weights import load_weights as load_weights
+from .weights import start_from as start_from

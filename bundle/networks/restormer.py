@@ -137,6 +137,10 @@ class Restormer(nn.Module):
         heads: attention heads per level.
         num_refinement_blocks: blocks at full resolution and 2 x dim after the decoder.
         expansion: hidden width of GDFN over its input.
+        stem_stride: 1 as published; 2 folds each 2x2 pixels into channels before the first level and unfolds the output
+            (pixel-unshuffle and -shuffle: nothing is lost), so that every level costs a quarter.
+        high_pass_gain: above 0, gain x (image - its mean over 13 x 13 pixels) is a further input channel:
+            calcifications are a few per cent of the brightness they lie on, which a network must else learn to see.
         time_dim: width of the time embedding; 0 for the segmentor.
         output_bias: initial bias of the output. About -4 suits a segmentor of rare pixels.
 
@@ -156,6 +160,8 @@ class Restormer(nn.Module):
         heads: Sequence[int] = (1, 2, 4, 8),
         num_refinement_blocks: int = 4,
         expansion: float = 2.66,
+        stem_stride: int = 1,
+        high_pass_gain: float = 0.0,
         time_dim: int = 0,
         output_bias: float = 0.0,
     ) -> None:
@@ -169,7 +175,10 @@ class Restormer(nn.Module):
         decoder = list(num_blocks[:3] if num_decoder_blocks is None else num_decoder_blocks)
         self.time_dim = time_dim
         self.condition_channels = condition_channels
-        self.embed = Conv2dLast(in_channels + condition_channels, dim, 3, padding=1, bias=False)
+        self.stem_stride = stem_stride
+        self.high_pass_gain = high_pass_gain
+        channels = in_channels * (2 if high_pass_gain > 0 else 1) + condition_channels
+        self.embed = Conv2dLast(channels * stem_stride**2, dim, 3, padding=1, bias=False)
         self.time_mlp = (
             nn.Sequential(
                 nn.Linear(2 * TIME_FREQUENCIES, max(time_dim, 1)),
@@ -192,14 +201,14 @@ class Restormer(nn.Module):
         self.decoder2 = Stage(decoder[1], dims[1], heads[1], expansion, time_dim)
         self.decoder1 = Stage(decoder[0], dims[1], heads[0], expansion, time_dim)
         self.refinement = Stage(num_refinement_blocks, dims[1], heads[0], expansion, time_dim)
-        self.output = nn.Conv2d(dims[1], out_channels, 3, padding=1)
+        self.output = nn.Conv2d(dims[1], out_channels * stem_stride**2, 3, padding=1)
         nn.init.constant_(self.output.bias, output_bias)  # type: ignore[arg-type]
 
     def forward(self, image: Tensor, t: Tensor | None = None, condition: Tensor | None = None) -> Tensor:
         """Map a window to logits or to a velocity.
 
         Args:
-            image: (B, in_channels, rows, columns); rows and columns are multiples of 8.
+            image: (B, in_channels, rows, columns); rows and columns are multiples of 8 x stem_stride.
             t: (B,) in [0, 1], 0 noise and 1 data; exactly when the network has a time embedding.
             condition: (B, condition_channels, rows, columns); exactly when the network has condition channels.
 
@@ -207,21 +216,26 @@ class Restormer(nn.Module):
             (B, out_channels, rows, columns).
 
         Raises:
-            ValueError: if `t` or `condition` is missing or not wanted, or the window is not a multiple of 8.
+            ValueError: if `t` or `condition` is missing or not wanted, or the window is not a multiple of
+                8 x stem_stride.
         """
         if (t is None) == (self.time_dim > 0) or (condition is None) == (self.condition_channels > 0):
             raise ValueError(
                 "Expected `t` and `condition` exactly when the network was built with time_dim and condition_channels"
             )
-        if image.shape[2] % 8 != 0 or image.shape[3] % 8 != 0:
+        multiple = 8 * self.stem_stride
+        if image.shape[2] % multiple != 0 or image.shape[3] % multiple != 0:
             raise ValueError(
-                f"Expected rows and columns that are multiples of 8, got {image.shape[2]} and {image.shape[3]}"
+                f"Expected rows and columns that are multiples of {multiple}, got {image.shape[2]} and {image.shape[3]}"
             )
+        if self.high_pass_gain > 0:
+            image = torch.cat([image, self.high_pass_gain * high_pass(image)], dim=1)
         if condition is not None:
             image = torch.cat([image, condition], dim=1)
         embedding: Tensor | None = None
         if t is not None:
             embedding = self.time_mlp(time_features(t))
+        image = F.pixel_unshuffle(image, self.stem_stride)
         level1 = self.encoder1(self.embed(image.permute(0, 2, 3, 1).contiguous()), embedding)
         level2 = self.encoder2(self.down1(level1), embedding)
         level3 = self.encoder3(self.down2(level2), embedding)
@@ -229,7 +243,15 @@ class Restormer(nn.Module):
         x = self.decoder3(self.reduce3(torch.cat([self.up3(latent), level3], dim=-1)), embedding)
         x = self.decoder2(self.reduce2(torch.cat([self.up2(x), level2], dim=-1)), embedding)
         x = self.decoder1(torch.cat([self.up1(x), level1], dim=-1), embedding)
-        return self.output(self.refinement(x, embedding).permute(0, 3, 1, 2)).contiguous()
+        out = self.output(self.refinement(x, embedding).permute(0, 3, 1, 2)).contiguous()
+        return F.pixel_shuffle(out, self.stem_stride)
+
+
+def high_pass(image: Tensor, width_px: int = 13) -> Tensor:
+    """Image less its mean over a square, mirrored at the border: (B, C, rows, columns) to the same shape."""
+    pad = width_px // 2
+    padded = F.pad(image, (pad, pad, pad, pad), mode="reflect")
+    return image - F.avg_pool2d(padded, width_px, stride=1)
 
 
 def time_features(t: Tensor, count: int = TIME_FREQUENCIES, scale: float = TIME_SCALE) -> Tensor:

@@ -29,3 +29,23 @@ def load_weights(network: nn.Module, path: str, *, device: str | torch.device = 
         first = str(error).splitlines()[0]
         raise ValueError(f"Expected weights of this architecture in {path}; {first}") from error
     return network.to(device).eval()
+
+
+def start_from(network: nn.Module, path: str) -> nn.Module:
+    """Load weights that a training starts from; "" leaves the network as it was made.
+
+    Args:
+        network: what to load into; its mode is kept.
+        path: `.pt` file, or "".
+
+    Returns:
+        The network.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the weights are of another architecture.
+    """
+    if not path:
+        return network
+    training, device = network.training, next(network.parameters()).device
+    return load_weights(network, path, device=device).train(training)

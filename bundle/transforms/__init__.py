@@ -10,3 +10,4 @@ from .mammogram import BreastMaskd as BreastMaskd
 from .mammogram import MammogramWindowd as MammogramWindowd
 from .overlay import overlay_picture as overlay_picture
 from .overlay import zoom_picture as zoom_picture
+from .screening import ScreenBackgroundd as ScreenBackgroundd

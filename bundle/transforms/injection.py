@@ -10,7 +10,14 @@ from scipy.ndimage import zoom
 
 from ..functional.detector import add_noise, apply_detector, sample_detector
 from ..functional.hard_negatives import add_hard_negatives
-from ..functional.injection import InjectionRanges, inject, sample_injection
+from ..functional.injection import (
+    IGNORE,
+    MICROCALCIFICATION,
+    InjectionRanges,
+    inject,
+    sample_injection,
+    tissue_density,
+)
 
 
 def _to_array(image: Any) -> np.ndarray:
@@ -30,9 +37,10 @@ class RandBreastCropd(RandomizableTransform, MapTransform):
         window_px: side of the patch.
         scale: range of the patch's pixel size over the view's.
         least_tissue: share of the patch that lies in the breast; the best of ten draws is taken if none reaches it.
+        ignore_key: (1, rows, columns) bool mask of the view that is cut out with it, where the view has one.
 
-    The patch's pixel size is stored under `spacing_mm`; everything but `image_key` and `spacing_mm` is dropped, so
-    that patches of any view collate.
+    The patch's pixel size is stored under `spacing_mm`; everything else is dropped, so that patches of any view
+    collate.
     """
 
     def __init__(
@@ -42,45 +50,60 @@ class RandBreastCropd(RandomizableTransform, MapTransform):
         window_px: int = 256,
         scale: tuple[float, float] = (0.75, 1.4),
         least_tissue: float = 0.3,
+        ignore_key: str = "ignore",
     ) -> None:
         MapTransform.__init__(self, [image_key])
         RandomizableTransform.__init__(self, 1.0)
         self.window_px, self.scale, self.least_tissue = window_px, scale, least_tissue
+        self.ignore_key = ignore_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         rng = _generator(self)
         view = data[self.keys[0]]
         spacing = float(view.meta["spacing_mm"][0])
         side = max(8, round(self.window_px * float(np.exp(rng.uniform(*np.log(self.scale))))))
-        patch = self._crop(np.asarray(view)[0], side, rng)
-        if side != self.window_px:
-            outside = zoom((patch <= -1).astype(np.float32), self.window_px / side, order=1) > 0.5
-            patch = np.where(
-                outside, -1, np.clip(zoom(patch, self.window_px / side, order=1 if side > self.window_px else 3), -1, 1)
-            )
-        patch = np.rot90(patch, int(rng.integers(4)))
-        patch = patch[:, ::-1] if rng.random() < 0.5 else patch
-        return {
-            self.keys[0]: torch.from_numpy(np.ascontiguousarray(patch, np.float32))[None],
-            "spacing_mm": spacing * side / self.window_px,
-        }
+        top, left = self._place(np.asarray(view)[0], side, rng)
+        quarters, mirrored = int(rng.integers(4)), rng.random() < 0.5
 
-    def _crop(self, view: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
-        """The first of ten random crops with enough tissue, or the one with the most."""
-        best, most = None, -1.0
-        pad = [(0, max(0, side - size)) for size in view.shape]
-        if any(after for _, after in pad):
-            view = np.pad(view, pad, constant_values=-1)
+        def turned(patch: np.ndarray) -> torch.Tensor:
+            patch = np.rot90(patch, quarters)
+            return torch.from_numpy(np.ascontiguousarray(patch[:, ::-1] if mirrored else patch))[None]
+
+        patch = _cut(np.asarray(view)[0], top, left, side, outside=-1)
+        out = {self.keys[0]: turned(self._resized(patch, side)), "spacing_mm": spacing * side / self.window_px}
+        if self.ignore_key in data:
+            ignore = _cut(np.asarray(data[self.ignore_key])[0], top, left, side, outside=0)
+            place = (np.arange(self.window_px) + 0.5) * side / self.window_px
+            out[self.ignore_key] = turned(ignore[np.ix_(place.astype(int), place.astype(int))])
+        return out
+
+    def _resized(self, patch: np.ndarray, side: int) -> np.ndarray:
+        """The patch at `window_px`, -1 exactly where the breast is not."""
+        if side == self.window_px:
+            return patch.astype(np.float32)
+        factor = self.window_px / side
+        outside = zoom((patch <= -1).astype(np.float32), factor, order=1) > 0.5
+        smooth = zoom(patch, factor, order=1 if side > self.window_px else 3)
+        return np.where(outside, -1, np.clip(smooth, -1, 1)).astype(np.float32)
+
+    def _place(self, view: np.ndarray, side: int, rng: np.random.Generator) -> tuple[int, int]:
+        """Corner of the first of ten random crops with enough tissue, or of the one with the most."""
+        best, most = (0, 0), -1.0
         for _ in range(10):
-            top, left = (int(rng.integers(0, size - side + 1)) for size in view.shape)
-            crop = view[top : top + side, left : left + side]
-            tissue = float((crop[::4, ::4] > -1).mean())
+            top, left = (int(rng.integers(0, max(size - side, 0) + 1)) for size in view.shape)
+            tissue = float((view[top : top + side : 4, left : left + side : 4] > -1).sum()) * 16 / side**2
             if tissue > most:
-                best, most = crop, tissue
+                best, most = (top, left), tissue
             if tissue >= self.least_tissue:
                 break
-        assert best is not None
         return best
+
+
+def _cut(view: np.ndarray, top: int, left: int, side: int, *, outside: float) -> np.ndarray:
+    """A square of a view; what reaches beyond it is `outside`."""
+    patch = view[top : top + side, left : left + side]
+    missing = [(0, side - size) for size in patch.shape]
+    return np.pad(patch, missing, constant_values=outside) if any(after for _, after in missing) else patch
 
 
 class RandInjectMicrocalcificationsd(RandomizableTransform, MapTransform):
@@ -91,6 +114,9 @@ class RandInjectMicrocalcificationsd(RandomizableTransform, MapTransform):
         label_key: where the label goes: (1, rows, columns) uint8, 0 background, 1 microcalcification, 2 ignore.
         ranges: overrides of `InjectionRanges` by name.
         hard_negatives: probability of each kind of hard negative; {} for none.
+        ignore_key: bool mask of places that are neither positive nor negative, where the data has one; it goes into the
+            label.
+        density_aware: clusters lie in bright tissue more often than in dark.
         parameters_key: where the drawn `Injection` goes, so that the sample can be replayed; None to leave it out.
 
     The pixel size is `data["spacing_mm"]`.
@@ -103,6 +129,8 @@ class RandInjectMicrocalcificationsd(RandomizableTransform, MapTransform):
         *,
         ranges: Mapping[str, Any] | None = None,
         hard_negatives: Mapping[str, float] | None = None,
+        ignore_key: str = "ignore",
+        density_aware: bool = True,
         parameters_key: str | None = None,
     ) -> None:
         MapTransform.__init__(self, [image_key])
@@ -111,6 +139,7 @@ class RandInjectMicrocalcificationsd(RandomizableTransform, MapTransform):
         drawn: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in (ranges or {}).items()}
         self.ranges = InjectionRanges(**drawn)
         self.hard_negatives = dict(hard_negatives or {})
+        self.ignore_key, self.density_aware = ignore_key, density_aware
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         out = dict(data)
@@ -118,10 +147,15 @@ class RandInjectMicrocalcificationsd(RandomizableTransform, MapTransform):
         spacing_mm = float(out["spacing_mm"])
         background = _to_array(out[self.keys[0]])
         injection = sample_injection(
-            rng, extent_mm=(background.shape[0] * spacing_mm, background.shape[1] * spacing_mm), ranges=self.ranges
+            rng,
+            extent_mm=(background.shape[0] * spacing_mm, background.shape[1] * spacing_mm),
+            ranges=self.ranges,
+            density=tissue_density(background) if self.density_aware else None,
         )
         background = add_hard_negatives(background, rng, spacing_mm=spacing_mm, shares=self.hard_negatives)
         image, label = inject(background, injection, spacing_mm=spacing_mm)
+        if self.ignore_key in out:
+            label[np.asarray(out.pop(self.ignore_key))[0] & (label != MICROCALCIFICATION)] = IGNORE
         out[self.keys[0]], out[self.label_key] = torch.from_numpy(image)[None], torch.from_numpy(label)[None]
         if self.parameters_key is not None:
             out[self.parameters_key] = injection
@@ -179,7 +213,6 @@ class RandDetectord(RandomizableTransform, MapTransform):
         out = dict(data)
         rng = _generator(self)
         if rng.random() < self.prob:
-            out[self.keys[0]] = torch.from_numpy(apply_detector(_to_array(out[self.keys[0]]), sample_detector(rng)))[
-                None
-            ]
+            degraded = apply_detector(_to_array(out[self.keys[0]]), sample_detector(rng), rng)
+            out[self.keys[0]] = torch.from_numpy(degraded)[None]
         return out

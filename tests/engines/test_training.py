@@ -9,7 +9,7 @@ from monai.inferers import SimpleInferer
 from torch.utils.data import Dataset
 
 from bundle.data.synthetic_pairs import SampleNumberSampler
-from bundle.engines import ResumableCheckpoints, StopOnNonFiniteLoss, prepare_flow_batch
+from bundle.engines import ClipGradients, ResumableCheckpoints, StopOnNonFiniteLoss, prepare_flow_batch
 from bundle.engines.training import loss_of, newest_checkpoints
 
 
@@ -22,6 +22,38 @@ class Numbers(Dataset):
     def __getitem__(self, index: int) -> dict:
         value = torch.tensor([float(index % 7) / 7])
         return {"image": value, "label": 3 * value + 1}
+
+
+def _gradient_norms(*handlers: object) -> list[float]:
+    """Norm of the gradients that each step of a steep toy training uses."""
+    torch.manual_seed(0)
+    network = torch.nn.Linear(1, 1)
+    norms: list[float] = []
+
+    class Recorded(torch.optim.SGD):
+        def step(self, closure=None):  # type: ignore[no-untyped-def]
+            norms.append(float(torch.stack([p.grad.square().sum() for p in network.parameters()]).sum().sqrt()))
+            return super().step(closure)
+
+    SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=1,
+        train_data_loader=DataLoader(Numbers(), batch_size=2),
+        network=network,
+        optimizer=Recorded(network.parameters(), lr=1e-3),
+        loss_function=lambda pred, label: 1000 * (pred - label).square().mean(),
+        inferer=SimpleInferer(),
+        train_handlers=[make(network.parameters()) for make in handlers],  # type: ignore[operator]
+        decollate=False,
+    ).run()
+    return norms
+
+
+def test_gradients_are_clipped_before_the_step() -> None:
+    assert min(_gradient_norms()) > 100
+    assert max(_gradient_norms(lambda parameters: ClipGradients(parameters, max_norm=0.5))) == pytest.approx(
+        0.5, rel=1e-3
+    )
 
 
 def _train(directory: Path, *, epochs: int) -> torch.nn.Linear:

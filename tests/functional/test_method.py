@@ -40,8 +40,8 @@ def test_the_segmentor_gives_one_logit_per_pixel(rows: int, columns: int) -> Non
 def test_the_blurred_punctum_is_its_sharp_one_convolved_with_h() -> None:
     spacing_mm, sigma_mm = 0.01, 0.05
     punctum = Punctum(1.0, 1.0, PARTS, 1.0)
-    (top, left), blurred, _, _ = render_punctum(punctum, spacing_mm=spacing_mm, blur_sigma_mm=sigma_mm)
-    (first_row, first_column), sharp, _, _ = render_punctum(punctum, spacing_mm=spacing_mm, blur_sigma_mm=0.0)
+    (top, left), blurred, *_ = render_punctum(punctum, spacing_mm=spacing_mm, blur_sigma_mm=sigma_mm)
+    (first_row, first_column), sharp, *_ = render_punctum(punctum, spacing_mm=spacing_mm, blur_sigma_mm=0.0)
     field = np.zeros_like(blurred)
     rows, columns = sharp.shape
     field[first_row - top :, first_column - left :][:rows, :columns] = sharp
@@ -69,7 +69,7 @@ def test_the_image_is_the_background_plus_kappa_times_the_blurred_field() -> Non
     background = np.random.default_rng(0).normal(0.6, 0.05, (40, 48)).astype(np.float32)
     punctum = Punctum((row + 0.5) * spacing_mm, (column + 0.3) * spacing_mm, 3 * PARTS, 12.0)
     image, _ = inject(background, Injection((punctum,), 0.05), spacing_mm=spacing_mm)
-    (top, left), tile, _, _ = render_punctum(punctum, spacing_mm=spacing_mm, blur_sigma_mm=0.05)
+    (top, left), tile, *_ = render_punctum(punctum, spacing_mm=spacing_mm, blur_sigma_mm=0.05)
     field = np.zeros_like(background)
     field[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     expected = background + punctum.cnr * _kappa(background, row, column, spacing_mm) * field

@@ -3,7 +3,7 @@ import torch
 from monai.networks.blocks.cablock import CABlock, FeedForward
 
 from bundle.networks import Restormer
-from bundle.networks.restormer import GatedFeedForward, RestormerBlock, TransposedAttention, time_features
+from bundle.networks.restormer import GatedFeedForward, RestormerBlock, TransposedAttention, high_pass, time_features
 
 SMALL = {"dim": 8, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 1}
 PUBLISHED_PARAMETERS = 26.1e6
@@ -102,6 +102,31 @@ def test_rows_and_columns_may_differ() -> None:
 def test_wrong_input_is_refused(arguments: tuple) -> None:
     with pytest.raises(ValueError, match="Expected"):
         Restormer(**SMALL)(*arguments)
+
+
+def test_folding_the_stem_keeps_the_size_and_quarters_the_pixels_of_each_level() -> None:
+    network = Restormer(**SMALL, stem_stride=2).eval()
+    seen = []
+    network.encoder1.register_forward_hook(lambda module, inputs, out: seen.append(out.shape))
+    assert network(torch.randn(1, 1, 32, 48)).shape == (1, 1, 32, 48)
+    assert seen[0][1:3] == (16, 24)
+    with pytest.raises(ValueError, match="multiples of 16"):
+        network(torch.randn(1, 1, 24, 32))
+
+
+def test_high_pass_of_a_plane_is_zero_inside_and_of_a_point_nearly_itself() -> None:
+    plane = torch.linspace(-1, 1, 32).expand(1, 1, 32, 32)
+    assert high_pass(plane)[..., 7:-7].abs().max() < 1e-6
+    point = torch.zeros(1, 1, 32, 32)
+    point[..., 16, 16] = 1.0
+    assert high_pass(point)[0, 0, 16, 16] == pytest.approx(1 - 1 / 169)
+    assert high_pass(point).sum() == pytest.approx(0.0, abs=1e-5)
+
+
+def test_folded_and_high_passed_network_is_the_same_as_a_script() -> None:
+    network = Restormer(**SMALL, stem_stride=2, high_pass_gain=10.0).eval()
+    image = torch.randn(2, 1, 32, 32)
+    assert torch.allclose(torch.jit.script(network)(image), network(image), atol=1e-6)
 
 
 def test_channels_that_heads_do_not_divide_are_refused() -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bundle.networks import Restormer, load_weights
+from bundle.networks import Restormer, load_weights, start_from
 
 SMALL = {"dim": 8, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 0}
 
@@ -27,3 +27,14 @@ def test_other_architecture_is_refused_in_one_line(tmp_path: Path) -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"model\.pt"):
         load_weights(Restormer(**SMALL), str(tmp_path / "model.pt"))
+
+
+def test_a_start_takes_the_weights_and_goes_on_training(tmp_path: Path) -> None:
+    network = Restormer(**SMALL)
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    fresh = Restormer(**SMALL)
+    before = fresh.embed.weight.clone()
+    assert torch.equal(start_from(fresh, "").embed.weight, before)
+    started = start_from(fresh, str(tmp_path / "model.pt"))
+    assert started.training
+    assert torch.equal(started.embed.weight, network.embed.weight)
