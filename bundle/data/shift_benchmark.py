@@ -23,7 +23,7 @@ from ..functional.benchmark_clusters import DISTRIBUTIONS
 from ..functional.benchmark_imaging import Exposure, Mtf
 from ..functional.benchmark_texture import Compartments, Lumps
 
-BENCHMARK_VERSION = 2
+BENCHMARK_VERSION = 3
 """Raise when the same parameters render differently: files of the old kind are then made anew."""
 SEED_RANGES = {"tuning": (2**32, 2**32 + 2**16), "test": (2**33, 2**33 + 2**16)}
 """Training draws seeds below 2^31 (`bundle.data.phantom.SEED_RANGES`)."""

@@ -108,7 +108,7 @@ def primary_loss(thickness_mm: Array) -> Array:
 
 
 def stamp_calcification(one: Calcification, *, spacing_mm: float, shape: tuple[int, int], mtf: Mtf) -> Stamp:
-    """Picture of a calcification, computed 4-16 times finer than the pixels and integrated over them.
+    """Picture of a calcification, computed 6-20 times finer than the pixels and integrated over them.
 
     Args:
         one: the calcification.
@@ -122,7 +122,7 @@ def stamp_calcification(one: Calcification, *, spacing_mm: float, shape: tuple[i
     Raises:
         ValueError: if it reaches over the border of the view.
     """
-    fine = int(np.clip(math.ceil(12.0 * spacing_mm / one.diameter_mm), 4, 16))
+    fine = int(np.clip(math.ceil(20.0 * spacing_mm / one.diameter_mm), 6, 20))
     reach_px = math.ceil(one.reach_mm / spacing_mm) + 1
     margin_px = math.ceil(STAMP_MARGIN_MM / spacing_mm)
     side = 2 * (reach_px + margin_px) + 1
