@@ -2,6 +2,7 @@
 
 import math
 import re
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,10 @@ class StopOnNonFiniteLoss:
 
 
 class TrainingProgress:
-    """A progress bar with the loss, and the mean loss of each epoch, printed and kept as CSV.
+    """A progress bar with the loss; for each epoch its mean, kept as CSV too, and the share of time spent on data.
+
+    With workers, the time spent waiting for a batch is what they are too slow by; the first batch of a run, for which
+    they start, is not counted.
 
     Args:
         label: name of the network.
@@ -128,21 +132,39 @@ class TrainingProgress:
         self.label = label
         self.losses_path = None if losses_path is None else Path(losses_path)
         self.losses: list[float] = []
+        self.asked_at, self.waited_s, self.since = 0.0, 0.0, 0.0
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
+        engine.add_event_handler(Events.GET_BATCH_STARTED, self._ask)
+        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._receive)
         bar = ProgressBar(desc=self.label, persist=False)
         bar.attach(engine, output_transform=lambda output: {"loss": loss_of(output)})
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._report, bar)
+
+    def _ask(self, engine: Engine) -> None:
+        self.asked_at = time.perf_counter()
+
+    def _receive(self, engine: Engine) -> None:
+        now = time.perf_counter()
+        if self.since:
+            self.waited_s += now - self.asked_at
+        else:
+            self.since = now
 
     def _collect(self, engine: Engine) -> None:
         self.losses.append(loss_of(engine.state.output))
 
     def _report(self, engine: Engine, bar: ProgressBar) -> None:
         mean = sum(self.losses) / len(self.losses)
-        self.losses = []
-        bar.log_message(f"{self.label}: epoch {engine.state.epoch} of {engine.state.max_epochs}, mean loss {mean:.4f}")
+        now = time.perf_counter()
+        waited = self.waited_s / max(now - self.since, 1e-9)
+        self.losses, self.waited_s, self.since = [], 0.0, now
+        bar.log_message(
+            f"{self.label}: epoch {engine.state.epoch} of {engine.state.max_epochs}, mean loss {mean:.4f}, "
+            f"{waited:.1%} of the time waiting for data"
+        )
         if self.losses_path is not None:
             self.losses_path.parent.mkdir(parents=True, exist_ok=True)
             with self.losses_path.open("a") as file:

@@ -1,15 +1,24 @@
+import re
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from ignite.engine import Engine
+from ignite.handlers import ProgressBar
 from monai.data import DataLoader
 from monai.engines import SupervisedTrainer
 from monai.inferers import SimpleInferer
 from torch.utils.data import Dataset
 
 from bundle.data.synthetic_pairs import SampleNumberSampler
-from bundle.engines import ClipGradients, ResumableCheckpoints, StopOnNonFiniteLoss, prepare_flow_batch
+from bundle.engines import (
+    ClipGradients,
+    ResumableCheckpoints,
+    StopOnNonFiniteLoss,
+    TrainingProgress,
+    prepare_flow_batch,
+)
 from bundle.engines.training import loss_of, newest_checkpoints
 
 
@@ -126,3 +135,31 @@ def test_flow_batch_carries_time_and_condition() -> None:
 )
 def test_loss_is_read_from_any_output(output: dict | list) -> None:
     assert loss_of(output) == 0.5
+
+
+class SlowNumbers(Numbers):
+    """Each sample takes its time."""
+
+    def __getitem__(self, index: int) -> dict:
+        time.sleep(0.02)
+        return super().__getitem__(index)
+
+
+def test_time_spent_on_slow_data_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = torch.nn.Linear(1, 1)
+    said: list[str] = []
+    monkeypatch.setattr(ProgressBar, "log_message", staticmethod(said.append))
+    SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=2,
+        train_data_loader=DataLoader(SlowNumbers(), batch_size=2),
+        network=network,
+        optimizer=torch.optim.AdamW(network.parameters()),
+        loss_function=torch.nn.MSELoss(),
+        inferer=SimpleInferer(),
+        train_handlers=[TrainingProgress("toy", losses_path=str(tmp_path / "losses.csv"))],
+        decollate=False,
+    ).run()
+    shares = [float(match[1]) / 100 for line in said if (match := re.search(r"([0-9.]+)% of the time", line))]
+    assert len(shares) == 2
+    assert all(0.3 < share <= 1.0 for share in shares)
