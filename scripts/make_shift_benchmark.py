@@ -12,11 +12,14 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 from PIL import Image, ImageDraw
+from scipy.ndimage import maximum_filter
 
 from bundle.data.shift_benchmark import CONDITIONS, ShiftCase, shift_cases, write_cases
 
 STRATA = (("< 3", 0.0, 3.0), ("3-6", 3.0, 6.0), ("> 6", 6.0, np.inf))
 TILE_PX = (300, 225)
+MARK_PX = 7
+"""Labels are drawn that much wider: one pixel would vanish when the view is made small."""
 TINT = {1: (255, 60, 40), 2: (60, 220, 90)}
 
 
@@ -57,7 +60,7 @@ def tile(item: dict[str, str], *, marked: bool) -> Image.Image:
     picture = np.repeat((view >> 4).astype(np.uint8)[..., None], 3, axis=2)
     if marked:
         with Image.open(item["label"]) as opened:
-            label = np.asarray(opened)
+            label = maximum_filter(np.asarray(opened), MARK_PX)
         for value, colour in TINT.items():
             picture[label == value] = colour
     image = Image.fromarray(picture).resize(TILE_PX[::-1], Image.Resampling.LANCZOS)
