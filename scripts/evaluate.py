@@ -8,7 +8,7 @@ from typing import Any
 
 from monai.bundle import ConfigWorkflow
 
-from scripts.segment import refusal_line
+from bundle.data import root_mammogram_error
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -50,6 +50,16 @@ def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     """Command line to ids of configs/evaluate.yaml."""
     options = {key: value for key, value in vars(arguments).items() if key != "tracking"}
     return options | {"voi": int(options["voi"]) if str(options["voi"]).isdigit() else options["voi"]}
+
+
+def refusal_line(error: BaseException) -> str | None:
+    """The line for the user in the chain of an error, or None if the error is our own bug."""
+    if (refusal := root_mammogram_error(error)) is not None:
+        return str(refusal)
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, (ValueError, OSError)):
+        cause = cause.__cause__
+    return None if cause is None else " ".join(str(cause).split())
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -61,7 +61,8 @@ def check_evaluation(cases: Any, *, systems: str | Sequence[str], known: Sequenc
     problems += cases.check()
     if problems:
         lines = "\n".join(f"error: {problem}" for problem in problems)
-        raise SystemExit(f"{lines}\n{len(problems)} problems; nothing was run, nothing was written")
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise SystemExit(f"{lines}\n{count}; nothing was run, nothing was written")
     print(cases.summary())
 
 
