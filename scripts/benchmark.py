@@ -4,9 +4,12 @@ Every record, map and choice is kept under OUTPUT_DIR, so an interrupted run goe
 """
 
 import argparse
+import datetime
+import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,8 @@ from bundle.data.real_backgrounds import RealBackgrounds, exams_of
 from bundle.data.records import load_record, save_record
 from bundle.data.shift_benchmark import CONDITIONS, shift_cases, write_cases
 from bundle.engines.benchmark import Case, KeptMaps, Record, Row, View, run_cases
-from bundle.reports import write_report
+from bundle.reports.panels import PanelCase
+from bundle.reports.report import write_report
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.benchmark_real import TUNING, ClassicalFolds, learned_rows, put_fold_weights, real_cases
 from scripts.benchmark_systems import (
@@ -34,6 +38,8 @@ from scripts.benchmark_systems import (
 from scripts.shipped import ROOT
 
 REFERENCE = "segmentor"
+# Views in a sheet of pictures.
+SHOWN = 3
 
 
 def shift(arguments: argparse.Namespace) -> None:
@@ -49,7 +55,11 @@ def shift(arguments: argparse.Namespace) -> None:
     learned = learned_systems(arguments.systems, networks)
     rows = tuned_rows(arguments.systems, learned, cases["tuning"], maps, cache=arguments.output_dir / "tuning")
     records = score(rows, cases["test"], maps, arguments.output_dir)
-    report(records, arguments.output_dir, maps)
+    shown = {
+        dataset: panels(rows, list(members)[:SHOWN], maps)
+        for dataset, members in groupby(cases["test"], key=lambda case: case.dataset)
+    }
+    report(records, shown, arguments, maps, title="Shift benchmark")
 
 
 def _shift_cases(output_dir: Path, split: str, conditions: Sequence[str]) -> list[Case]:
@@ -62,7 +72,7 @@ def _shift_cases(output_dir: Path, split: str, conditions: Sequence[str]) -> lis
 
     return [
         Case(
-            item["case"],
+            f"{item['patient']} {item['condition']}",
             item["patient"],
             f"shift/{item['condition']}",
             Path(item["image"]).stem,
@@ -92,14 +102,18 @@ def real(arguments: argparse.Namespace) -> None:
     tuning = real_cases(exams, backgrounds, **TUNING)
     folds = ClassicalFolds(arguments.systems, tuning, cache=arguments.output_dir / "tuning")
     records: list[Record] = []
+    shown: dict[str, list[PanelCase]] = {"real": []}
     for number, exam in enumerate(exams):
         print(f"Held out: {exam} ({number + 1} of {len(exams)})", flush=True)
         if networks is not None and weights_dir is not None:
             put_fold_weights(networks, weights_dir, exam)
         rows = learned_rows(arguments.systems, networks, weights_dir, exam) + folds.rows(exam)
         records += score(rows, cases[exam], maps, arguments.output_dir)
+        if arguments.injections:
+            # The first crop's first injection; the crop itself comes before it.
+            shown["real"] += panels(rows, cases[exam][1:2], maps)[: SHOWN - len(shown["real"])]
     pooled = [{**record, "dataset": "real"} for record in records]
-    report(records + pooled, arguments.output_dir, maps)
+    report(records + pooled, shown, arguments, maps, title="Real backgrounds")
 
 
 def _networks(arguments: argparse.Namespace) -> Networks | None:
@@ -135,14 +149,41 @@ def score(rows: Sequence[Row], cases: Sequence[Case], maps: KeptMaps, output_dir
     return run_cases(rows, cases, maps, recorded=recorded, save=save)
 
 
-def report(records: Sequence[Record], output_dir: Path, maps: KeptMaps) -> None:
-    """Write tables, plots and the page, and print the times."""
-    systems = {record["system"] for record in records}
-    reference = next((name for name in sorted(systems) if name.startswith(REFERENCE)), None)
-    write_report(records, output_dir, reference=reference)
+def panels(rows: Sequence[Row], cases: Sequence[Case], maps: KeptMaps) -> list[PanelCase]:
+    """Views with what every row marks, for the pictures."""
+    made = []
+    for case in cases:
+        view = case.load()
+        preds = {row.name: maps.probs(row.system, case, view) >= row.threshold for row in rows}
+        fields = {key: view[key] for key in ("image", "label", "spacing_mm")}
+        made.append(PanelCase(case.case, **fields, preds=preds, region=view["breast"]))
+    return made
+
+
+def report(
+    records: Sequence[Record],
+    shown: Mapping[str, Sequence[PanelCase]],
+    arguments: argparse.Namespace,
+    maps: KeptMaps,
+    *,
+    title: str,
+) -> None:
+    """Write tables, plots and the page, and print the table and the times."""
+    systems = list(dict.fromkeys(record["system"] for record in records))
+    reference = next((name for name in systems if name.startswith(REFERENCE)), None)
+    write_report(
+        arguments.output_dir,
+        records,
+        title=title,
+        command=arguments.command,
+        date=str(datetime.date.today()),
+        reference=reference,
+        systems=systems,
+        cases=shown,
+    )
+    print((arguments.output_dir / "table.md").read_text())
     for name, seconds in maps.seconds.items():
-        print(f"{name}: {seconds:.0f} s for maps")
-    print((output_dir / "table.md").read_text())
+        print(f"{name}: {seconds:.0f} s for new maps")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -179,7 +220,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     """Run a benchmark."""
-    arguments = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = _parser().parse_args(words)
+    arguments.command = " ".join(["python -m scripts.benchmark", *words])
     if (arguments.refine or arguments.price_only) and "ttgpr" not in arguments.systems:
         arguments.systems.append("ttgpr")
     start = time.perf_counter()

@@ -32,7 +32,7 @@ SEEN = "trained on these exams"
 # Of the views of other exams, this much is tuned on: the first crop, clean and with its first injection.
 TUNING = {"crops_per_view": 1, "injections": 1}
 # FROC thresholds of learned systems, which mark few pixels at any threshold.
-LEARNED_LEVELS = tuple(float(level) for level in sigmoid(LOGIT_GRID[::2]))
+LEARNED_LEVELS = tuple(float(level) for level in sigmoid(LOGIT_GRID[::10]))
 
 
 def real_cases(

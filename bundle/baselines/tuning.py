@@ -23,10 +23,10 @@ View = Mapping[str, Any]
 
 # Scales to try. Calcifications are 0.1 to 1 mm wide.
 GRIDS: dict[type[ClassicalInferer], dict[str, Sequence[Any]]] = {
-    TopHatInferer: {"diameter_mm": (0.5, 0.8, 1.2)},
-    DifferenceOfGaussiansInferer: {"inner_mm": (0.06, 0.10, 0.14), "outer_mm": (0.20, 0.30, 0.45)},
+    TopHatInferer: {"diameter_mm": (0.35, 0.5, 0.8, 1.2)},
+    DifferenceOfGaussiansInferer: {"inner_mm": (0.04, 0.06, 0.10), "outer_mm": (0.11, 0.15, 0.20, 0.30, 0.45)},
     HighPassInferer: {
-        "sigmas_mm": ((0.10,), (0.18,), (0.10, 0.18, 0.32), (0.18, 0.32, 0.56)),
+        "sigmas_mm": ((0.10,), (0.18,), (0.32,), (0.10, 0.18, 0.32), (0.18, 0.32, 0.56)),
         "deviation_mm": (2.5, 5.0),
     },
     # The published scales (1.18 to 3.1 px of 0.07 mm) and some for coarse calcifications; the published h_thr, at which

@@ -209,7 +209,7 @@ def _number(name: str) -> int:
 def _read_table(path: str | PathLike[str]) -> dict[str, str]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-        return {row["image"].strip(): row["exam"].strip() for row in rows}
+            # An empty table fails as one without the columns does.
+            return {row["image"].strip(): row["exam"].strip() for row in [*csv.DictReader(file)] or [{}]}
     except (OSError, KeyError, AttributeError, UnicodeDecodeError) as error:
         raise refuse(path, "Expected a table with the columns image and exam, found none; correct it") from error

@@ -23,11 +23,12 @@ View = Mapping[str, Any]
 Record = dict[str, Any]
 
 # Thresholds that a FROC curve may have, equally far apart in logit.
-LOGIT_GRID = np.linspace(-11.5, 14.0, 103)
+LOGIT_GRID = np.linspace(-11.5, 14.0, 511)
 # A curve starts where clean tuning views show this many false objects per cm2: nobody reads it further, and matching
 # floods of objects takes long.
 HIGHEST_RATE = 10.0
-MOST_FROC_POINTS = 40
+# Points of a curve where clean tuning views show false objects, and beyond.
+FROC_POINTS, CLEAN_POINTS = 32, 8
 # Evaluations of the velocity per integration step.
 EVALUATIONS = {"euler": 1, "heun": 2}
 
@@ -148,10 +149,11 @@ def froc_thresholds(probs: Sequence[NDArray], views: Sequence[View]) -> tuple[fl
     breasts, spacings = [view["breast"] for view in views], [view["spacing_mm"] for view in views]
     rates = fp_per_cm2_curve(grid, probs, breasts, spacing_mm=spacings)
     # At low thresholds objects run together and become few again, so the curve is read from its right end.
-    first = int(np.max(np.flatnonzero(rates > HIGHEST_RATE), initial=-1)) + 1
-    kept = grid[min(first, len(grid) - 2) :]
-    places = np.unique(np.linspace(0, len(kept) - 1, MOST_FROC_POINTS).round().astype(int))
-    return tuple(float(level) for level in kept[places])
+    last = int(np.max(np.flatnonzero(rates > 0), initial=0))
+    first = min(int(np.max(np.flatnonzero(rates > HIGHEST_RATE), initial=-1)) + 1, last)
+    parts = (np.linspace(first, last, FROC_POINTS), np.linspace(last, len(grid) - 1, CLEAN_POINTS + 1))
+    places = np.unique(np.concatenate(parts).round().astype(int))
+    return tuple(float(level) for level in grid[places])
 
 
 def refinement_passes(settings: RefinementSettings) -> int:
