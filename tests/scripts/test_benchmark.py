@@ -1,0 +1,206 @@
+"""The commands of the benchmarks and the systems in them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy import ndimage
+from torch import nn
+
+from bundle.baselines import TopHatInferer, tune_classical
+from bundle.data import MammogramError
+from bundle.engines.benchmark import Case, KeptMaps, refinement_passes
+from bundle.inferers import TTGPRInferer, WindowedInferer
+from scripts.benchmark import main
+from scripts.benchmark_real import SEEN, ClassicalFolds, learned_rows, put_fold_weights
+from scripts.benchmark_systems import Networks, cached, learned_systems, price_of_refinement, tuned_rows
+
+WINDOW_PX = 32
+
+
+class Velocity(nn.Module):
+    """A generator of one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, state: torch.Tensor, t: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        return self.weight * state
+
+
+def networks() -> Networks:
+    segmentor = nn.Conv2d(1, 1, 1)
+    with torch.no_grad():
+        segmentor.weight.fill_(20.0)
+        segmentor.bias.fill_(0.0)  # type: ignore[union-attr]
+    return Networks(WindowedInferer(WINDOW_PX), TTGPRInferer(Velocity(), window_px=WINDOW_PX), segmentor)
+
+
+def view(seed: int, *, dots: int = 6, contrast: float = 0.6) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    image = ndimage.gaussian_filter(rng.normal(0, 1, (96, 96)), 4) + rng.normal(0, 0.03, (96, 96)) - 0.5
+    label = np.zeros(image.shape, np.uint8)
+    label[rng.integers(25, 70, dots), rng.integers(25, 70, dots)] = 1
+    label = ndimage.binary_dilation(label).astype(np.uint8)
+    image = np.clip(image + contrast * label, -0.99, 1).astype(np.float32)
+    return {"image": image, "label": label, "breast": np.ones(label.shape, bool), "spacing_mm": (0.1, 0.1)}
+
+
+def case(exam: str, seed: int, **options: Any) -> Case:
+    dots = options.get("dots", 6)
+    return Case(f"{exam} {seed} {dots}", exam, "set", f"{seed} {options}", lambda: view(seed, **options))
+
+
+def exams() -> dict[str, list[Case]]:
+    return {name: [case(name, n), case(name, n + 10, dots=0)] for n, name in enumerate("abc")}
+
+
+def test_choices_are_made_once(tmp_path: Path) -> None:
+    made: list[int] = []
+
+    def make() -> dict[str, Any]:
+        made.append(1)
+        return {"threshold": 0.5}
+
+    path = tmp_path / "tuning" / "x.json"
+    assert cached(path, make) == cached(path, make) == json.loads(path.read_text())
+    assert made == [1]
+
+
+def test_learned_systems_have_a_tuned_row_and_one_at_the_default(tmp_path: Path) -> None:
+    some, maps = [one for members in exams().values() for one in members], KeptMaps(tmp_path / "maps")
+    learned = learned_systems(["segmentor", "top-hat"], networks())
+    rows = tuned_rows(["segmentor", "top-hat"], learned, some, maps, cache=tmp_path)
+    assert [row.name for row in rows] == ["segmentor", "segmentor at 0.5", "top-hat"]
+    assert rows[0].threshold in rows[0].froc_thresholds
+    assert [row.threshold for row in rows[1:]] == [0.5, 0.5]
+    again = tuned_rows(["segmentor", "top-hat"], learned, some, maps, cache=tmp_path)
+    assert [(row.threshold, row.froc_thresholds) for row in again] == [
+        (row.threshold, row.froc_thresholds) for row in rows
+    ]
+
+
+def test_a_held_out_exam_does_not_move_its_own_choice(tmp_path: Path) -> None:
+    plain = ClassicalFolds(["top-hat"], exams(), cache=tmp_path).chosen["top-hat"]["folds"]
+    changed = exams()
+    # The same pixels, so that the same thresholds are tried, but nothing of it is true any more.
+    changed["b"] = [
+        Case("b", "b", "set", "changed", lambda: {**view(1), "label": np.zeros((96, 96), np.uint8)}),
+        changed["b"][1],
+    ]
+    moved = ClassicalFolds(["top-hat"], changed, cache=tmp_path).chosen["top-hat"]["folds"]
+    assert moved["b"] == plain["b"]
+    assert moved["a"] != plain["a"]
+
+
+def test_a_fold_is_tuned_as_its_own_views_would_be(tmp_path: Path) -> None:
+    folds = ClassicalFolds(["top-hat"], exams(), cache=tmp_path)
+    others = [one.load() for exam, members in exams().items() if exam != "a" for one in members]
+    grid = {"diameter_mm": [folds.chosen["top-hat"]["folds"]["a"]["diameter_mm"]]}
+    alone = tune_classical(TopHatInferer, others, grid=grid)
+    (row,) = folds.rows("a")
+    # The thresholds tried are shares of all views in the one case, and of two exams in the other.
+    assert folds.chosen["top-hat"]["folds"]["a"]["threshold"] == pytest.approx(alone.parameters["threshold"], rel=0.3)
+    assert row.threshold == 0.5
+
+
+def test_rows_say_what_their_weights_have_seen(tmp_path: Path) -> None:
+    both = ["segmentor", "ttgpr"]
+    torch.save(networks().network.state_dict(), tmp_path / "a.pt")
+    names = [row.name for row in learned_rows(both, networks(), None, "a")]
+    assert names == [f"segmentor ({SEEN})", f"ttgpr ({SEEN})"]
+    names = [row.name for row in learned_rows(both, networks(), tmp_path, "a")]
+    assert names == ["segmentor", f"ttgpr (generator {SEEN})"]
+    torch.save(Velocity().state_dict(), tmp_path / "a_generator.pt")
+    assert [row.name for row in learned_rows(both, networks(), tmp_path, "a")] == both
+
+
+def test_weights_of_a_fold_are_put_in_and_change_the_settings(tmp_path: Path) -> None:
+    fold = nn.Conv2d(1, 1, 1)
+    torch.save(fold.state_dict(), tmp_path / "a.pt")
+    torch.save({"weight": torch.ones(1)}, tmp_path / "a_generator.pt")
+    used = networks()
+    before = [row.system.settings for row in learned_rows(["segmentor", "ttgpr"], used, tmp_path, "a")]
+    put_fold_weights(used, tmp_path, "a")
+    after = [row.system.settings for row in learned_rows(["segmentor", "ttgpr"], used, tmp_path, "a")]
+    assert torch.equal(used.network.weight, fold.weight)  # type: ignore[arg-type]
+    assert used.refined_inferer.generator.weight.item() == 1.0
+    assert all(first != second for first, second in zip(before, after, strict=True))
+
+
+def test_missing_or_strange_weights_of_a_fold_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MammogramError, match=r"a\.pt: Expected weights"):
+        put_fold_weights(networks(), tmp_path, "a")
+    torch.save(nn.Conv2d(1, 2, 1).state_dict(), tmp_path / "a.pt")
+    with pytest.raises(MammogramError, match=r"a\.pt: Expected weights"):
+        put_fold_weights(networks(), tmp_path, "a")
+
+
+def test_price_counts_windows_with_evidence_where_they_are_known(tmp_path: Path) -> None:
+    used, maps = networks(), KeptMaps(tmp_path)
+    blank = view(0, dots=0)
+    blank["image"][:] = -0.5
+    # 96 px in windows of 32 px at half overlap: 5 x 5. A single bright pixel at 8, 8 lies in one of them.
+    blank["image"][8, 8] = 0.5
+    one = Case("one", "one", "set", "1", lambda: blank)
+    per_window = refinement_passes(used.refined_inferer.settings)
+    text = price_of_refinement(used, [one], maps)
+    assert f"25 windows x {per_window} passes + 25 first passes = {25 * per_window + 25} network passes" in text
+    assert "1 views are not segmented yet" in text
+    maps.probs(learned_systems(["segmentor"], used)["segmentor"], one, blank)
+    text = price_of_refinement(used, [one], maps)
+    assert f" 1 windows x {per_window} passes + 25 first passes = {per_window + 25} network passes" in text
+    assert "not segmented" not in text
+    maps.probs(learned_systems(["ttgpr"], used)["ttgpr"], one, blank)
+    assert "TT-GPR on 0 of 1 views" in price_of_refinement(used, [one], maps)
+
+
+def _normals(folder: Path) -> Path:
+    """Three exams of breast-like ellipses with texture, 8 bit, 0.1 mm."""
+    folder.mkdir()
+    rows, columns = np.mgrid[:640, :520]
+    inside = ((rows - 320) / 300) ** 2 + (columns / 460) ** 2 < 1
+    for seed, name in enumerate(("a_1", "b_1", "c_1")):
+        rng = np.random.default_rng(seed)
+        texture = 25 * ndimage.gaussian_filter(rng.normal(0, 30, inside.shape), 6) + rng.normal(120, 4, inside.shape)
+        Image.fromarray(np.where(inside, np.clip(texture, 40, 220), 0).astype(np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.mark.slow
+def test_real_backgrounds_from_folder_to_report_and_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["real", "--normals", str(_normals(tmp_path / "normals")), "--output-dir", str(tmp_path / "out")]
+    words += ["--systems", "top-hat", "high-pass", "--spacing-mm", "0.1", "--crop-mm", "25", "--injections", "2"]
+    words += ["--crops", "1"]
+    main(words)
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "## real\n" in table
+    assert "## real/b\n" in table
+    assert (tmp_path / "out" / "report.html").exists()
+    # Nothing is scored a second time.
+    monkeypatch.setattr("bundle.engines.benchmark.score_case", None)
+    main(words)
+    assert (tmp_path / "out" / "table.md").read_text() == table
+    assert "Held out: c (3 of 3)" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_shift_from_rendering_to_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bundle.data.shift_benchmark.SPLITS", {"tuning": (2, 1), "test": (2, 1)})
+    main(["shift", "--output-dir", str(tmp_path), "--systems", "high-pass", "--conditions", "reference", "dose"])
+    table = (tmp_path / "table.md").read_text()
+    assert "## shift/dose\n" in table
+    assert "## shift/reference\n" in table
+    assert len(list((tmp_path / "records").rglob("*.json"))) == 6
+
+
+def test_unreadable_folder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="error: "):
+        main(["real", "--normals", str(tmp_path / "nowhere"), "--systems", "top-hat", "--output-dir", str(tmp_path)])
