@@ -23,6 +23,7 @@ GRADIENT_EDGES = (0.25, 0.5, 1.0, 2.0, 4.0)
 SPECTRUM_BINS = 16
 RING_PX = 12
 COVER_SIGMA_PX = 2.0
+RIDGE = 0.05
 # Keeps logarithms finite where a patch is flat; far below the step of 14 bits.
 LEAST = 1e-6
 
@@ -166,3 +167,23 @@ def paired_shift(injected: Values, clean: Values) -> Values:
     spread = clean.std(axis=0)
     difference = (injected - clean).mean(axis=0)
     return np.divide(difference, spread, out=np.zeros_like(difference), where=spread > LEAST)
+
+
+def paired_auc(injected: Values, clean: Values, *, ridge: float = RIDGE) -> float:
+    """AUC that a linear classifier of single patches reaches with any number of them, from the shift within pairs.
+
+    For Gaussian features of covariance C that are shifted by s, the best linear classifier has
+    AUC = Phi(D / sqrt(2)), D^2 = s^T C^-1 s. Since both patches of a pair share their background, s is known far better
+    than from training a classifier on as many patches.
+
+    Args:
+        injected: (pairs, features).
+        clean: (pairs, features).
+        ridge: added to the diagonal of the correlations, which a few hundred pairs do not determine.
+    """
+    shift, spread = paired_shift(injected, clean), clean.std(axis=0)
+    varies = spread > LEAST
+    scaled = (clean[:, varies] - clean[:, varies].mean(axis=0)) / spread[varies]
+    correlation = scaled.T @ scaled / len(scaled) + ridge * np.eye(scaled.shape[1])
+    squared = float(shift[varies] @ np.linalg.solve(correlation, shift[varies]))
+    return 0.5 * math.erfc(-math.sqrt(squared) / 2)
