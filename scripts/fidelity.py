@@ -20,7 +20,7 @@ from monai.bundle import ConfigParser
 from monai.transforms import Compose, Randomizable
 from tqdm import tqdm
 
-from bundle.data import MammogramError, SyntheticPairDataset
+from bundle.data import SyntheticPairDataset
 from bundle.functional.fidelity_pairs import Pair, measure_pair, stronger_noise
 from bundle.reports.fidelity import PAGE, write_fidelity
 from bundle.reports.fidelity_sheets import (
@@ -33,6 +33,7 @@ from bundle.reports.fidelity_sheets import (
     spot_sheet,
 )
 from bundle.transforms import RandInjectMicrocalcificationsd
+from scripts.segment import refusal_line
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "train.yaml"
@@ -182,8 +183,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_fidelity(
             arguments.output_dir, measures, sheets, ranges=transform.ranges, facts=facts, seed=arguments.seed
         )
-    except (OSError, ValueError, MammogramError) as error:
-        print(f"fidelity: {error}", file=sys.stderr)
+    except (OSError, ValueError, RuntimeError) as error:
+        # A config wraps what its parts raise.
+        line = refusal_line(error)
+        if line is None:
+            raise
+        print(f"fidelity: {line}", file=sys.stderr)
         return 1
     print(arguments.output_dir / PAGE)
     return 0

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 from scipy.spatial import cKDTree
+from scipy.special import erf
 from scipy.stats import ks_2samp, wasserstein_distance
 
 from .hdog import DOG_THRESHOLD, SIGMA_MAX_MM, SIGMA_MIN_MM, dog_stack, find_blobs, scales_mm
@@ -113,10 +114,11 @@ def reference_sphere(
     rows, columns = (place - offset * spacing_mm for offset in offset_px)
     squared = (diameter_mm / 2) ** 2 - rows[:, None] ** 2 - columns[None, :] ** 2
     thickness = 2 * np.sqrt(np.maximum(squared, 0.0))
-    upper = np.vectorize(math.erf)((place[:, None] - place[None, :] + step / 2) / (math.sqrt(2) * blur_sigma_mm))
-    lower = np.vectorize(math.erf)((place[:, None] - place[None, :] - step / 2) / (math.sqrt(2) * blur_sigma_mm))
     # From fine steps to the mean over each pixel, with the blur in between.
-    onto_pixels = ((upper - lower) / 2).reshape(2 * half + 1, OVERSAMPLING, -1).mean(axis=1)
+    gaps = (place[:, None] - place[None, :]) / (math.sqrt(2) * blur_sigma_mm)
+    reach = step / 2 / (math.sqrt(2) * blur_sigma_mm)
+    kernel = (erf(gaps + reach) - erf(gaps - reach)) / 2
+    onto_pixels = kernel.reshape(2 * half + 1, OVERSAMPLING, -1).mean(axis=1)
     return onto_pixels @ thickness @ onto_pixels.T
 
 
