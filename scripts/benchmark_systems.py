@@ -26,6 +26,7 @@ from bundle.baselines import (
 )
 from bundle.engines.benchmark import Case, KeptMaps, MapSystem, Row, View, froc_thresholds, refinement_passes, sigmoid
 from bundle.engines.evaluation import fingerprint
+from bundle.functional.confusion import MICROCALCIFICATION
 from bundle.functional.windows import breast_windows, pad_to_window, window_peaks
 from scripts.shipped import shipped_inferers
 
@@ -93,8 +94,8 @@ def _classical_logits(inferer: ClassicalInferer, view: View) -> NDArray:
 
 
 def is_clean(view: View) -> bool:
-    """Whether a view has no calcification in its label, visible or not."""
-    return not np.any(view["label"])
+    """Whether a view has no true calcification; what is to be ignored does not count."""
+    return not np.any(np.asarray(view["label"]) == MICROCALCIFICATION)
 
 
 def tuned_rows(

@@ -17,7 +17,7 @@ from bundle.engines.benchmark import Case, KeptMaps, refinement_passes
 from bundle.inferers import TTGPRInferer, WindowedInferer
 from scripts.benchmark import main
 from scripts.benchmark_real import SEEN, ClassicalFolds, learned_rows, put_fold_weights
-from scripts.benchmark_systems import Networks, cached, learned_systems, price_of_refinement, tuned_rows
+from scripts.benchmark_systems import Networks, cached, is_clean, learned_systems, price_of_refinement, tuned_rows
 
 WINDOW_PX = 32
 
@@ -58,6 +58,12 @@ def case(exam: str, seed: int, **options: Any) -> Case:
 
 def exams() -> dict[str, list[Case]]:
     return {name: [case(name, n), case(name, n + 10, dots=0)] for n, name in enumerate("abc")}
+
+
+def test_a_view_with_nothing_but_ignored_spots_is_clean() -> None:
+    one = view(0)
+    assert not is_clean(one)
+    assert is_clean({**one, "label": 2 * one["label"]})
 
 
 def test_choices_are_made_once(tmp_path: Path) -> None:
