@@ -93,7 +93,9 @@ def real(arguments: argparse.Namespace) -> None:
     table = arguments.exams if str(arguments.exams).endswith(".csv") else None
     exams = exams_of(arguments.normals, table)
     load = Compose([LoadMammogramd(spacing_mm=arguments.spacing_mm), BreastMaskd(), MammogramWindowd()])
-    backgrounds = RealBackgrounds(load, crop_mm=arguments.crop_mm, jpeg_quality=arguments.jpeg_quality)
+    backgrounds = RealBackgrounds(
+        load, crop_mm=arguments.crop_mm, jpeg_quality=arguments.jpeg_quality, screen=arguments.screen
+    )
     cases = real_cases(exams, backgrounds, crops_per_view=arguments.crops, injections=arguments.injections)
     networks, weights_dir = _networks(arguments), arguments.weights_dir
     maps = KeptMaps(arguments.output_dir / "maps")
@@ -214,6 +216,9 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("--crops", type=int, default=2, help="crops per view (default: %(default)s)")
     two.add_argument("--injections", type=int, default=3, help="injections per crop (default: %(default)s)")
     two.add_argument("--jpeg-quality", type=int, help="compress every crop, clean ones too")
+    two.add_argument(
+        "--screen", action="store_true", help="leave out spots of the views that may be uncalled calcifications"
+    )
     two.set_defaults(run=real)
     return parser
 

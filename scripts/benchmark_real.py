@@ -39,7 +39,7 @@ def real_cases(
     exams: Mapping[str, Sequence[str]], backgrounds: RealBackgrounds, *, crops_per_view: int, injections: int
 ) -> dict[str, list[Case]]:
     """Cases by exam: every crop clean and with each injection."""
-    options = (REAL_VERSION, backgrounds.crop_mm, backgrounds.jpeg_quality)
+    options = (REAL_VERSION, backgrounds.crop_mm, backgrounds.jpeg_quality, backgrounds.screen)
     cases: dict[str, list[Case]] = {exam: [] for exam in exams}
     for crop in crops_of(exams, crops_per_view=crops_per_view, injections=injections):
         settings = fingerprint(options, _content(crop.path), crop.number, crop.injection)

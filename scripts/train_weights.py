@@ -20,8 +20,8 @@ from scripts.shipped import ROOT
 
 STAGES = ("base", "segmentor", "folds", "generator")
 BASE = {"epochs": 16, "learning_rate": 8e-4, "val_interval": 16}
-FURTHER = {"epochs": 12, "learning_rate": 4e-4, "val_interval": 12}
-FOLD = {"epochs": 6, "learning_rate": 4e-4, "val_interval": 100}
+FURTHER = {"epochs": 8, "learning_rate": 5e-4, "val_interval": 100}
+FOLD = {"epochs": 3, "learning_rate": 5e-4, "val_interval": 100}
 
 
 def train(config: str, output_dir: Path, result: str, options: Mapping[str, object]) -> Path:
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--normals", required=True, help="folder of negative mammograms")
     parser.add_argument("--output-dir", type=Path, default=ROOT / "runs" / "weights", help="(default: %(default)s)")
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES), help="(default: all)")
-    parser.add_argument("--folds", type=int, default=3, help="groups of exams (default: %(default)s)")
+    parser.add_argument("--folds", type=int, default=2, help="groups of exams (default: %(default)s)")
     parser.add_argument("--exams", help="table (CSV) of image and exam; left out: what stands before the first _")
     parser.add_argument("--epochs", type=int, help="epochs of every stage, for a trial")
     return parser

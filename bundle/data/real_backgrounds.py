@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..functional.benchmark_clusters import DISTRIBUTIONS
+from ..functional.confusion import IGNORE, MICROCALCIFICATION
 from ..functional.detector import Detector, apply_detector
 from ..functional.real_injection import (
     BLUR_SIGMA_MM,
@@ -22,6 +23,7 @@ from ..functional.real_injection import (
     place,
     sample_calcifications,
 )
+from ..functional.screening import screen_background
 from .errors import refuse
 from .find import find_mammograms
 
@@ -114,6 +116,7 @@ class RealBackgrounds:
             `spacing_mm` in the image's metadata.
         crop_mm: side of a crop; one of fewer pixels where the view ends.
         jpeg_quality: quality of a JPEG round trip of every case, clean ones included, or None.
+        screen: spots of the view that may be uncalled calcifications are "ignore" (`screen_background`).
     """
 
     def __init__(
@@ -122,10 +125,11 @@ class RealBackgrounds:
         *,
         crop_mm: float = 60.0,
         jpeg_quality: int | None = None,
+        screen: bool = False,
     ) -> None:
         if not crop_mm > 0:
             raise ValueError(f"Expected crops of a side > 0 mm, got {crop_mm:g}")
-        self.read, self.crop_mm, self.jpeg_quality = load, crop_mm, jpeg_quality
+        self.read, self.crop_mm, self.jpeg_quality, self.screen = load, crop_mm, jpeg_quality, screen
         self._path, self._view = "", {}  # type: tuple[str, Mapping[str, Any]]
 
     def load(self, crop: Crop) -> dict[str, Any]:
@@ -148,12 +152,19 @@ class RealBackgrounds:
         label = np.zeros(image.shape, np.uint8)
         if crop.injection is not None:
             image, label = self._injected(image, breast, crop, spacing[0])
+        if self.screen:
+            label[view["uncalled"][box] & (label != MICROCALCIFICATION)] = IGNORE
         shown = apply_detector(image, Detector(bits=PIXEL_DEPTH, jpeg_quality=self.jpeg_quality))
         return {"image": shown, "label": label, "breast": breast, "spacing_mm": spacing}
 
     def _of(self, path: str) -> Mapping[str, Any]:
         if path != self._path:
-            self._path, self._view = path, self.read({"image": path})
+            view = dict(self.read({"image": path}))
+            if self.screen:
+                image = view["image"]
+                found = screen_background(np.asarray(image)[0], spacing_mm=image.meta["spacing_mm"])
+                view["uncalled"] = found.ignore
+            self._path, self._view = path, view
         return self._view
 
     def _injected(

@@ -117,6 +117,23 @@ def test_clean_and_injected_crops_are_quantised_and_compressed_alike() -> None:
         assert changed.mean() > 0.5
 
 
+def test_screened_spots_count_nowhere_and_injected_ones_still_do() -> None:
+    def spotted(item: Any) -> dict[str, Any]:
+        view = load(item)
+        view["image"] = view["image"].clone()
+        view["image"][0, 100::60, 100::60] = 1.0
+        return view
+
+    plain, screened = (RealBackgrounds(spotted, crop_mm=20.0, screen=screen) for screen in (False, True))
+    assert not plain.load(crop(None))["label"].any()
+    spots = screened.load(crop(None))["label"]
+    assert set(np.unique(spots)) == {0, 2}
+    assert spots.mean() < 0.1
+    before, after = plain.load(crop(0))["label"], screened.load(crop(0))["label"]
+    np.testing.assert_array_equal(after == 1, before == 1)
+    assert (after[spots == 2] != 0).all()
+
+
 def test_crops_of_a_view_do_not_overlap_and_hold_breast() -> None:
     breast = np.asarray(load({"image": "x"})["breast"])[0]
     seen = np.zeros(breast.shape, int)
