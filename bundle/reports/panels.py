@@ -176,5 +176,5 @@ def _wrapped(name: str) -> str:
     name = short(name)
     if len(name) <= 22:
         return name
-    cut = name.rfind(" ", 0, 22)
-    return f"{name[:cut]}\n{name[cut + 1 :]}" if cut > 0 else f"{name[:22]}\n{name[22:]}"
+    cut = max(name.rfind(" ", 0, 22), name.rfind("-", 0, 22)) + 1 or 22
+    return f"{name[:cut].rstrip()}\n{name[cut:]}"

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgba
 
 from bundle.functional.objects import count_objects
 from bundle.reports.figures import png
-from bundle.reports.panels import FALSE, FOUND, MISSED, PanelCase, densest_crop, panel_sheet
+from bundle.reports.panels import FALSE, FOUND, MISSED, PanelCase, _wrapped, densest_crop, panel_sheet
 
 SHAPE = (90, 120)
 
@@ -93,3 +93,9 @@ def test_crop_stays_inside_the_view(corner: tuple[int, int]) -> None:
 def test_small_views_are_shown_whole() -> None:
     wanted = np.zeros((40, 300), bool)
     assert densest_crop(wanted, wanted, crop_px=64)[0] == slice(0, 40)
+
+
+def test_long_names_break_between_words() -> None:
+    assert _wrapped("segmentor") == "segmentor"
+    assert _wrapped("difference-of-gaussians") == "difference-of-\ngaussians"
+    assert _wrapped("segmentor of another site") == "segmentor of another\nsite"
