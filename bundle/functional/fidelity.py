@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import binary_erosion, label
 from scipy.spatial import cKDTree
 from scipy.special import erf
 from scipy.stats import ks_2samp, wasserstein_distance
 
+from .components import EIGHT_CONNECTED
 from .hdog import DOG_THRESHOLD, SIGMA_MAX_MM, SIGMA_MIN_MM, dog_stack, find_blobs, scales_mm
 from .injection import VISIBILITY_FLOOR, Injection, local_contrast
 from .puncta import REFERENCE_MM, Array, render_punctum
@@ -35,6 +36,7 @@ class DrawnPuncta(NamedTuple):
         elongation: longer over shorter axis of the outline.
         cnr: peak after blur over the local deviation of the high-passed background.
         visible: at or above the visibility floor.
+        pieces: objects that the label of this punctum falls into.
     """
 
     position_mm: Values
@@ -42,6 +44,7 @@ class DrawnPuncta(NamedTuple):
     elongation: Values
     cnr: Values
     visible: NDArray[np.bool_]
+    pieces: NDArray[np.int64]
 
 
 def drawn_puncta(background: Array, injection: Injection, *, spacing_mm: float) -> DrawnPuncta:
@@ -64,9 +67,11 @@ def drawn_puncta(background: Array, injection: Injection, *, spacing_mm: float) 
         share = typical * picture.peak_mm / REFERENCE_MM / float(contrast[pixel]) if injection.by_thickness else 1.0
         cnr = punctum.cnr * share
         visible = cnr * math.sqrt(picture.half_px) >= VISIBILITY_FLOOR
-        rows.append((punctum.row_mm, punctum.column_mm, *outline(punctum.parts), cnr, visible))
-    table = np.array(rows, np.float64).reshape(-1, 6)
-    return DrawnPuncta(table[:, :2], table[:, 2], table[:, 3], table[:, 4], table[:, 5] > 0)
+        pieces = label(picture.support, structure=EIGHT_CONNECTED)[1]
+        rows.append((punctum.row_mm, punctum.column_mm, *outline(punctum.parts), cnr, visible, pieces))
+    table = np.array(rows, np.float64).reshape(-1, 7)
+    diameter, elongation, peak, seen, count = table[:, 2:].T
+    return DrawnPuncta(table[:, :2], diameter, elongation, peak, seen > 0, count.astype(np.int64))
 
 
 def outline(parts: Values) -> tuple[float, float]:

@@ -26,6 +26,9 @@ SHAPE_CNR = 12.0
 SHAPE_CROP_MM = 3.0
 DRAWS = 5
 SPOT_MM = 4.0
+CROP_PX = 128
+# Single pixels are seen in a small crop only.
+CROPS_PX = {"dust": 32}
 SHOWN = 20
 COLUMNS = 5
 DETECTORS = {
@@ -79,12 +82,12 @@ def distribution_sheet(background: Array, *, spacing_mm: float, rng: np.random.G
 
 
 def hard_negative_sheet(background: Array, *, spacing_mm: float, rng: np.random.Generator) -> Figure:
-    """Draws of each kind of hard negative."""
+    """Draws of each kind of hard negative, cropped to where they change most."""
     figure, grid = _grid(len(HARD_NEGATIVES), DRAWS, inches=PATCH_INCHES)
     for line, kind in zip(grid, HARD_NEGATIVES, strict=True):
         for axes in line:
             image = add_hard_negatives(background, rng, spacing_mm=spacing_mm, shares={kind: 1.0})
-            _show(axes, image, kind)
+            _show(axes, image[_busiest(np.abs(image - background), CROPS_PX.get(kind, CROP_PX))], kind)
     return figure
 
 
@@ -94,7 +97,7 @@ def detector_sheet(background: Array, *, spacing_mm: float, rng: np.random.Gener
     ranges = InjectionRanges(empty_share=0.0, puncta=(30, 40), cnr=(8.0, 15.0), distributions={"grouped": 1.0})
     injection = replace(sample_injection(rng, extent_mm=extent, ranges=ranges), by_thickness=False)
     image, label = inject(background, injection, spacing_mm=spacing_mm)
-    crop = _busiest(label > 0, 64)
+    crop = _busiest(label > 0, CROP_PX // 2)
     settings = {**DETECTORS, **{f"drawn {n + 1}": sample_detector(rng) for n in range(DRAWS)}}
     figure, grid = _grid(len(settings) // COLUMNS, COLUMNS)
     for axes, (name, detector) in zip(grid.flat, settings.items(), strict=True):
@@ -138,8 +141,8 @@ def spot_sheet(spots: Sequence[Array]) -> Figure:
     return figure
 
 
-def _busiest(wanted: NDArray[np.bool_], side: int) -> tuple[slice, slice]:
-    """The square of that side with most wanted pixels."""
+def _busiest(wanted: NDArray, side: int) -> tuple[slice, slice]:
+    """The square of that side with most of what is wanted."""
     count = ndimage.uniform_filter(wanted.astype(np.float64), side, mode="constant")
     half = side // 2
     row, column = np.unravel_index(int(count.argmax()), count.shape)

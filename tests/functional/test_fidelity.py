@@ -71,9 +71,17 @@ def test_puncta_outside_the_breast_are_not_drawn() -> None:
     np.testing.assert_array_equal(drawn.position_mm, [[5.0, 14.0]])
 
 
+def test_pieces_are_counted_in_the_label() -> None:
+    """Two dots 0.6 mm apart are one punctum whose label is two objects."""
+    apart = np.array([[0.0, -0.3, 0.1, 0.1, 0.0], [0.0, 0.3, 0.1, 0.1, 0.0]])
+    puncta = Punctum(5.0, 5.0, apart, 10.0), Punctum(9.0, 9.0, _disc(0.1), 10.0)
+    drawn = drawn_puncta(_background(), Injection(puncta, 0.04), spacing_mm=SPACING_MM)
+    assert drawn.pieces.tolist() == [2, 1]
+
+
 def test_no_puncta_have_empty_measures() -> None:
     drawn = drawn_puncta(_background(), Injection((), 0.04), spacing_mm=SPACING_MM)
-    assert [len(values) for values in drawn] == [0] * 5
+    assert [len(values) for values in drawn] == [0] * 6
 
 
 def test_outline_of_a_disc_is_its_diameter() -> None:
