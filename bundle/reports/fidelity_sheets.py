@@ -16,6 +16,7 @@ from ..functional.hard_negatives import HARD_NEGATIVES, add_hard_negatives
 from ..functional.injection import SHAPES, Injection, InjectionRanges, inject, sample_injection
 from ..functional.puncta import Array, Punctum, sample_parts
 from .figures import new_figure
+from .panels import densest_crop
 
 TILE_INCHES = 1.7
 # Wide enough that no pixel of a patch of 256 px is dropped.
@@ -87,7 +88,9 @@ def hard_negative_sheet(background: Array, *, spacing_mm: float, rng: np.random.
     for line, kind in zip(grid, HARD_NEGATIVES, strict=True):
         for axes in line:
             image = add_hard_negatives(background, rng, spacing_mm=spacing_mm, shares={kind: 1.0})
-            _show(axes, image[_busiest(np.abs(image - background), CROPS_PX.get(kind, CROP_PX))], kind)
+            changed = np.abs(image - background)
+            much = changed > 0.5 * changed.max()
+            _show(axes, image[densest_crop(much, much, crop_px=CROPS_PX.get(kind, CROP_PX))], kind)
     return figure
 
 
@@ -97,7 +100,7 @@ def detector_sheet(background: Array, *, spacing_mm: float, rng: np.random.Gener
     ranges = InjectionRanges(empty_share=0.0, puncta=(30, 40), cnr=(8.0, 15.0), distributions={"grouped": 1.0})
     injection = replace(sample_injection(rng, extent_mm=extent, ranges=ranges), by_thickness=False)
     image, label = inject(background, injection, spacing_mm=spacing_mm)
-    crop = _busiest(label > 0, CROP_PX // 2)
+    crop = densest_crop(label > 0, label > 0, crop_px=CROP_PX // 2)
     settings = {**DETECTORS, **{f"drawn {n + 1}": sample_detector(rng) for n in range(DRAWS)}}
     figure, grid = _grid(len(settings) // COLUMNS, COLUMNS)
     for axes, (name, detector) in zip(grid.flat, settings.items(), strict=True):
@@ -139,15 +142,6 @@ def spot_sheet(spots: Sequence[Array]) -> Figure:
     for axes, spot in zip(grid.flat, shown, strict=False):
         _show(axes, spot, "")
     return figure
-
-
-def _busiest(wanted: NDArray, side: int) -> tuple[slice, slice]:
-    """The square of that side with most of what is wanted."""
-    count = ndimage.uniform_filter(wanted.astype(np.float64), side, mode="constant")
-    half = side // 2
-    row, column = np.unravel_index(int(count.argmax()), count.shape)
-    top, left = (min(max(int(c) - half, 0), size - side) for c, size in zip((row, column), wanted.shape, strict=True))
-    return slice(top, top + side), slice(left, left + side)
 
 
 def _grid(rows: int, columns: int, *, inches: float = TILE_INCHES) -> tuple[Figure, NDArray]:
