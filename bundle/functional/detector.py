@@ -75,7 +75,7 @@ def add_noise(image: Array, rng: np.random.Generator, *, sigma: float, correlati
     if correlation_px > 0:
         noise = gaussian_filter(noise, correlation_px)
         noise /= noise.std()
-    return np.where(image > -1, np.clip(image + np.float32(sigma) * noise, -1, 1), -1).astype(np.float32)
+    return np.where(image > -1, np.clip(image + np.float32(sigma) * noise, INSIDE_FLOOR, 1), -1).astype(np.float32)
 
 
 def apply_detector(image: Array, detector: Detector, rng: np.random.Generator | None = None) -> Array:

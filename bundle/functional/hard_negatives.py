@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from .breast import INSIDE_FLOOR
 from .injection import local_contrast
 from .puncta import Array
 
@@ -36,7 +37,7 @@ def add_hard_negatives(
         kind_rng = np.random.default_rng(rng.integers(2**63))
         if kind_rng.random() < shares.get(kind, 0.0):
             added += add(background.shape, kind_rng, spacing_mm) * contrast
-    return np.where(background > -1, np.clip(background + added, -1.0, 1.0), background).astype(np.float32)
+    return np.where(background > -1, np.clip(background + added, INSIDE_FLOOR, 1.0), background).astype(np.float32)
 
 
 def _line(
@@ -78,8 +79,9 @@ def _vessel(shape: tuple[int, int], rng: np.random.Generator, spacing_mm: float)
         rng.uniform(0.12, 0.3) / spacing_mm,
         rng.uniform(0.6, 2.0) / spacing_mm,
     )
-    side = rng.uniform(-1, 1, 2)
-    side *= gap / max(float(np.hypot(*side)), 1e-6)
+    # `_line` draws its angle first; the second wall lies beside the first, not along it.
+    angle = np.random.default_rng(state).uniform(0, math.pi)
+    side = gap * np.array([math.cos(angle), -math.sin(angle)])
     first = _line(shape, np.random.default_rng(state), position, length, width)
     second = _line(shape, np.random.default_rng(state), position + side, length, width)
     return np.float32(rng.uniform(1.0, 4.0)) * np.maximum(first, second)

@@ -25,6 +25,8 @@ CONTRAST_FLOOR = 0.008
 
 
 SHAPES = ("oval", "irregular", "rod", "amorphous")
+# Members of a cluster that have its common shape; the others are drawn one by one.
+ALIKE_SHARE = 0.6
 
 
 @dataclass(frozen=True)
@@ -127,16 +129,29 @@ def _sample_cluster(rng: np.random.Generator, centre_mm: NDArray[np.float64], ra
     distribution = str(rng.choice(list(ranges.distributions), p=shares / shares.sum()))
     offsets = sample_offsets_mm(rng, distribution, count=count)
     varied = cnr * np.exp(rng.normal(0.0, ranges.cnr_spread, count))
-    return [_sample_punctum(rng, centre_mm + o, c, ranges) for o, c in zip(offsets, varied, strict=True)]
+    common = _sample_shape(rng, ranges)
+    shapes = [common if alike else None for alike in rng.random(count) < ALIKE_SHARE]
+    return [
+        _sample_punctum(rng, centre_mm + offset, c, ranges, shape=shape)
+        for offset, c, shape in zip(offsets, varied, shapes, strict=True)
+    ]
 
 
 def _sample_punctum(
-    rng: np.random.Generator, position_mm: NDArray[np.float64], cnr: float, ranges: InjectionRanges
+    rng: np.random.Generator,
+    position_mm: NDArray[np.float64],
+    cnr: float,
+    ranges: InjectionRanges,
+    *,
+    shape: str | None = None,
 ) -> Punctum:
-    # A draw among few by hand: Generator.choice takes ten times as long, for each of up to eighty puncta.
-    shape = SHAPES[int(np.searchsorted(np.cumsum(ranges.shape_shares), rng.random(), side="right").clip(0, 3))]
-    parts = sample_parts(rng, sample_diameter_mm(rng), shape=shape)
+    parts = sample_parts(rng, sample_diameter_mm(rng), shape=shape or _sample_shape(rng, ranges))
     return Punctum(float(position_mm[0]), float(position_mm[1]), parts, float(cnr))
+
+
+def _sample_shape(rng: np.random.Generator, ranges: InjectionRanges) -> str:
+    # By hand: Generator.choice takes ten times as long, for each of up to eighty puncta.
+    return SHAPES[int(np.searchsorted(np.cumsum(ranges.shape_shares), rng.random(), side="right").clip(0, 3))]
 
 
 def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:

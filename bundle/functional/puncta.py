@@ -17,7 +17,9 @@ SECOND_MODE_MM = 0.6
 SECOND_MODE_SIGMA_LOG = 0.15
 SECOND_MODE_SHARE = 0.12
 DIAMETER_RANGE_MM = (0.1, 1.0)
-OVERSAMPLING = 3
+# Points per pixel along each axis; small puncta need more of them.
+OVERSAMPLING, FINE_OVERSAMPLING = 3, 6
+FINE_REACH_PX = 1.5
 # Where contrast follows the thickness, this one has the contrast that is drawn.
 REFERENCE_MM = 0.25
 
@@ -62,7 +64,7 @@ def sample_parts(rng: np.random.Generator, diameter_mm: float, *, shape: str) ->
         rng: source of randomness.
         diameter_mm: diameter of a disc of about the same area; the width, for a rod.
         shape: "oval", "irregular" (2-5 overlapping ellipsoids), "rod" (a bent, possibly branching cast) or "amorphous"
-            (a cloud of dots without a clear outline, twice as wide).
+            (a cloud of dots without a clear outline, half as wide again).
 
     Returns:
         (n, 5) as in `Punctum.parts`.
@@ -83,8 +85,8 @@ def sample_parts(rng: np.random.Generator, diameter_mm: float, *, shape: str) ->
         return _sample_rod(rng, width_mm=0.7 * diameter_mm)
     if shape == "amorphous":
         count = int(rng.integers(5, 13))
-        offsets = rng.normal(0.0, 0.8 * radius, (count, 2)).clip(-2 * radius, 2 * radius)
-        half_axes = radius * rng.uniform(0.25, 0.55, (count, 2))
+        offsets = rng.normal(0.0, 0.6 * radius, (count, 2)).clip(-1.2 * radius, 1.2 * radius)
+        half_axes = radius * rng.uniform(0.35, 0.6, (count, 2))
         return np.column_stack([offsets - offsets.mean(axis=0), half_axes, rng.uniform(0, math.pi, count)])
     raise ValueError(f"Expected shape oval, irregular, rod or amorphous, got {shape!r}")
 
@@ -98,7 +100,7 @@ def _sample_rod(rng: np.random.Generator, *, width_mm: float) -> NDArray[np.floa
     for bead in range(length):
         angle += rng.normal(0.0, 0.25)
         half = width_mm / 2 * rng.uniform(0.7, 1.2)
-        beads.append([*position, 1.4 * half, half, -angle])
+        beads.append([*position, 1.4 * half, half, angle])
         if bead == length // 2 and rng.random() < 1 / 3:
             fork = angle + rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.0)
             for step in range(1, 4):
@@ -107,7 +109,7 @@ def _sample_rod(rng: np.random.Generator, *, width_mm: float) -> NDArray[np.floa
                         *(position + step * 0.9 * width_mm * np.array([math.sin(fork), math.cos(fork)])),
                         1.3 * half,
                         half,
-                        -fork,
+                        fork,
                     ]
                 )
         position = position + 0.9 * width_mm * np.array([math.sin(angle), math.cos(angle)])
@@ -122,7 +124,8 @@ class Rendered(NamedTuple):
     Attributes:
         first: (row, column) of the tile's first pixel on the patch's grid; it may lie outside the patch.
         tile: float32, the blurred picture with a peak of 1.
-        support: bool, where the thickness before blur is at least half its peak (at least one pixel).
+        support: bool, where the thickness before blur is at least half the peak of one of the parts (at least one pixel);
+            a thin part of a large calcification belongs to it.
         half_px: number of pixels at or above half the blurred peak.
         peak_mm: thickness at the blurred peak.
     """
@@ -150,29 +153,31 @@ def render_punctum(punctum: Punctum, *, spacing_mm: float, blur_sigma_mm: float)
     row, column = punctum.row_mm / spacing_mm, punctum.column_mm / spacing_mm
     first = (math.floor(row) - half, math.floor(column) - half)
     side = 2 * half + 1
-    fine = (np.arange(side * OVERSAMPLING) + 0.5) / OVERSAMPLING
+    points = FINE_OVERSAMPLING if reach_px < FINE_REACH_PX else OVERSAMPLING
+    fine = (np.arange(side * points) + 0.5) / points
     rows = ((fine + first[0] - row) * spacing_mm)[:, None]
     columns = ((fine + first[1] - column) * spacing_mm)[None, :]
-    thickness = np.zeros((side * OVERSAMPLING, side * OVERSAMPLING))
+    thickness = np.zeros((side * points, side * points))
+    relative = np.zeros_like(thickness)
     # A part finer than the grid would fall between its points.
-    least = 0.75 * spacing_mm / OVERSAMPLING
+    least = 0.75 * spacing_mm / points
     for part_row, part_column, major, minor, angle in punctum.parts:
         major, minor = max(major, least), max(minor, least)
         along = (columns - part_column) * math.cos(angle) + (rows - part_row) * math.sin(angle)
         across = (rows - part_row) * math.cos(angle) - (columns - part_column) * math.sin(angle)
-        squared = 1.0 - (along / major) ** 2 - (across / minor) ** 2
+        height = np.sqrt(np.maximum(1.0 - (along / major) ** 2 - (across / minor) ** 2, 0.0))
+        np.maximum(relative, height, out=relative)
         # As deep along the beam as it is narrow across it.
-        np.maximum(thickness, 2 * min(major, minor) * np.sqrt(np.maximum(squared, 0.0)), out=thickness)
-    sharp = _integrate_pixels(thickness, side)
-    support = sharp >= 0.5 * sharp.max()
-    blurred = _integrate_pixels(
-        gaussian_filter(thickness, blur_sigma_mm / spacing_mm * OVERSAMPLING, mode="constant", truncate=3.5), side
-    )
+        np.maximum(thickness, 2 * min(major, minor) * height, out=thickness)
+    share = _integrate_pixels(relative, side, points)
+    support = share >= 0.5 * min(1.0, share.max())
+    sigma = blur_sigma_mm / spacing_mm * points
+    blurred = _integrate_pixels(gaussian_filter(thickness, sigma, mode="constant", truncate=3.5), side, points)
     peak_mm = float(blurred.max())
     tile = (blurred / peak_mm).astype(np.float32)
     return Rendered(first, tile, support, int((tile >= 0.5).sum()), peak_mm)
 
 
-def _integrate_pixels(fine: NDArray[np.float64], side: int) -> NDArray[np.float64]:
+def _integrate_pixels(fine: NDArray[np.float64], side: int, points: int) -> NDArray[np.float64]:
     """Mean over each pixel of the oversampled grid."""
-    return fine.reshape(side, OVERSAMPLING, side, OVERSAMPLING).mean(axis=(1, 3))
+    return fine.reshape(side, points, side, points).mean(axis=(1, 3))

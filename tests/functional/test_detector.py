@@ -69,3 +69,8 @@ def test_grain_without_randomness_is_refused() -> None:
 def test_black_tissue_stays_inside_the_breast() -> None:
     dark = np.full((16, 16), -0.99, np.float32)
     assert (apply_detector(dark, Detector(offset=-0.5)) > -1).all()
+
+
+def test_noise_never_turns_tissue_into_outside() -> None:
+    dark = np.full((64, 64), -0.98, np.float32)
+    assert (add_noise(dark, np.random.default_rng(0), sigma=0.05) > -1).all()

@@ -46,3 +46,10 @@ def test_switching_one_kind_off_leaves_the_others() -> None:
 def test_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="hard negatives from"):
         add_hard_negatives(_background(), np.random.default_rng(0), spacing_mm=SPACING, shares={"clouds": 1.0})
+
+
+def test_dead_pixels_stay_inside_the_breast() -> None:
+    dark = np.full((96, 96), -0.99, np.float32)
+    for seed in range(10):
+        dusty = add_hard_negatives(dark, np.random.default_rng(seed), spacing_mm=SPACING, shares={"dust": 1.0})
+        assert (dusty > -1).all()

@@ -2,6 +2,8 @@ import math
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
+from scipy.ndimage import label as label_objects
 
 from bundle.functional.injection import (
     IGNORE,
@@ -181,3 +183,41 @@ def test_unknown_shape_and_wrong_spacing_are_refused() -> None:
         sample_parts(np.random.default_rng(0), 0.3, shape="star")
     with pytest.raises(ValueError, match="pixel spacing > 0"):
         inject(_texture(), Injection((), 0.05), spacing_mm=0.0)
+
+
+@pytest.mark.parametrize(("shape", "most"), [("oval", 0.0), ("irregular", 0.12), ("rod", 0.12)])
+def test_the_mask_of_a_calcification_rarely_falls_apart(shape: str, most: float) -> None:
+    rng = np.random.default_rng(0)
+    pieces = []
+    for _ in range(100):
+        parts = sample_parts(rng, sample_diameter_mm(rng), shape=shape)
+        picture = render_punctum(Punctum(3.0, 3.0, parts, 5.0), spacing_mm=SPACING, blur_sigma_mm=0.05)
+        pieces.append(label_objects(picture.support, np.ones((3, 3)))[1])
+    assert np.mean(np.array(pieces) > 1) <= most
+
+
+def test_beads_of_a_rod_point_along_it() -> None:
+    """Neighbouring beads are joined by a line that runs along their long axis (radians, rows over columns)."""
+    rng = np.random.default_rng(0)
+    off = []
+    for _ in range(40):
+        parts = sample_parts(rng, 0.4, shape="rod")
+        if len(parts) > 8:  # branched
+            continue
+        steps = np.diff(parts[:, :2], axis=0)
+        turn = np.arctan2(steps[:, 0], steps[:, 1]) - parts[:-1, 4]
+        off += np.abs((turn + math.pi / 2) % math.pi - math.pi / 2).tolist()
+    assert np.median(off) < 0.35
+
+
+def test_smallest_spheres_are_rendered_within_five_per_cent() -> None:
+    """Against spheres on a grid of 24 points a pixel, blurred and integrated there."""
+    for diameter, spacing in ((0.1, 0.1), (0.1, 0.07), (0.2, 0.1)):
+        picture = render_punctum(_disc(diameter, at_mm=(4.05, 4.05)), spacing_mm=spacing, blur_sigma_mm=0.03)
+        points, half = 24, 6
+        centre = 4.05 - int(4.05 / spacing) * spacing
+        axis = (np.arange((2 * half + 1) * points) + 0.5) / points * spacing - half * spacing - centre
+        squared = (diameter / 2) ** 2 - axis[:, None] ** 2 - axis[None, :] ** 2
+        fine = gaussian_filter(2 * np.sqrt(np.maximum(squared, 0)), 0.03 / spacing * points, truncate=6)
+        reference = fine.reshape(2 * half + 1, points, 2 * half + 1, points).mean(axis=(1, 3)).max()
+        assert picture.peak_mm == pytest.approx(reference, rel=0.05), (diameter, spacing)
