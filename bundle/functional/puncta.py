@@ -124,8 +124,8 @@ class Rendered(NamedTuple):
     Attributes:
         first: (row, column) of the tile's first pixel on the patch's grid; it may lie outside the patch.
         tile: float32, the blurred picture with a peak of 1.
-        support: bool, where the thickness before blur is at least half the peak of one of the parts (at least one pixel);
-            a thin part of a large calcification belongs to it.
+        support: bool, where the thickness before blur is at least half the peak of one of the parts (at least one
+            pixel): a thin part of a large calcification belongs to it.
         half_px: number of pixels at or above half the blurred peak.
         peak_mm: thickness at the blurred peak.
     """
