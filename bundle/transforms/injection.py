@@ -117,6 +117,7 @@ class RandInjectMicrocalcificationsd(RandomizableTransform, MapTransform):
         ignore_key: bool mask of places that are neither positive nor negative, where the data has one; it goes into the
             label.
         density_aware: clusters lie in bright tissue more often than in dark.
+        ignore_faint: puncta below the visibility floor are "ignore"; otherwise they are microcalcifications too.
         parameters_key: where the drawn `Injection` goes, so that the sample can be replayed; None to leave it out.
 
     The pixel size is `data["spacing_mm"]`.
@@ -131,6 +132,7 @@ class RandInjectMicrocalcificationsd(RandomizableTransform, MapTransform):
         hard_negatives: Mapping[str, float] | None = None,
         ignore_key: str = "ignore",
         density_aware: bool = True,
+        ignore_faint: bool = True,
         parameters_key: str | None = None,
     ) -> None:
         MapTransform.__init__(self, [image_key])
@@ -139,7 +141,7 @@ class RandInjectMicrocalcificationsd(RandomizableTransform, MapTransform):
         drawn: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in (ranges or {}).items()}
         self.ranges = InjectionRanges(**drawn)
         self.hard_negatives = dict(hard_negatives or {})
-        self.ignore_key, self.density_aware = ignore_key, density_aware
+        self.ignore_key, self.density_aware, self.ignore_faint = ignore_key, density_aware, ignore_faint
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         out = dict(data)
@@ -154,6 +156,8 @@ class RandInjectMicrocalcificationsd(RandomizableTransform, MapTransform):
         )
         background = add_hard_negatives(background, rng, spacing_mm=spacing_mm, shares=self.hard_negatives)
         image, label = inject(background, injection, spacing_mm=spacing_mm)
+        if not self.ignore_faint:
+            label[label == IGNORE] = MICROCALCIFICATION
         if self.ignore_key in out:
             label[np.asarray(out.pop(self.ignore_key))[0] & (label != MICROCALCIFICATION)] = IGNORE
         out[self.keys[0]], out[self.label_key] = torch.from_numpy(image)[None], torch.from_numpy(label)[None]
