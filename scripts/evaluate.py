@@ -3,14 +3,9 @@
 import argparse
 import logging
 import warnings
-from pathlib import Path
 from typing import Any
 
-from monai.bundle import ConfigWorkflow
-
-from bundle.data import root_mammogram_error
-
-ROOT = Path(__file__).resolve().parents[1]
+from scripts.command import one_line_errors, run_config
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -52,39 +47,13 @@ def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     return options | {"voi": int(options["voi"]) if str(options["voi"]).isdigit() else options["voi"]}
 
 
-def refusal_line(error: BaseException) -> str | None:
-    """The line for the user in the chain of an error, or None if the error is our own bug."""
-    if (refusal := root_mammogram_error(error)) is not None:
-        return str(refusal)
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, (ValueError, OSError)):
-        cause = cause.__cause__
-    return None if cause is None else " ".join(str(cause).split())
-
-
 def main(argv: list[str] | None = None) -> None:
     """Run configs/evaluate.yaml."""
     arguments = parse(argv)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    try:
-        workflow = ConfigWorkflow(
-            config_file=str(ROOT / "configs" / "evaluate.yaml"),
-            meta_file=str(ROOT / "configs" / "metadata.json"),
-            logging_file=False,
-            run_id="evaluate",
-            tracking=arguments.tracking,
-            workflow_type="infer",
-            bundle_root=str(ROOT),
-            **overrides(arguments),
-        )
-        workflow.initialize()
-        workflow.run()
-    except Exception as error:
-        line = refusal_line(error)
-        if line is None:
-            raise
-        raise SystemExit(f"error: {line}") from None
+    with one_line_errors():
+        run_config("evaluate", overrides(arguments), run_id="evaluate", tracking=arguments.tracking)
     print(f"Results in {arguments.output_dir}")
 
 

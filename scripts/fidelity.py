@@ -33,7 +33,7 @@ from bundle.reports.fidelity_sheets import (
     spot_sheet,
 )
 from bundle.transforms import RandInjectMicrocalcificationsd
-from scripts.segment import refusal_line
+from scripts.command import refusal_line
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "train.yaml"

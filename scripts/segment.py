@@ -3,14 +3,9 @@
 import argparse
 import logging
 import warnings
-from pathlib import Path
 from typing import Any
 
-from monai.bundle import ConfigWorkflow
-
-from bundle.data import root_mammogram_error
-
-ROOT = Path(__file__).resolve().parents[1]
+from scripts.command import one_line_errors, run_config
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -51,36 +46,13 @@ def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def refusal_line(error: BaseException) -> str | None:
-    """The line for the user at the root of an error, or None if the error is our own bug."""
-    if (refusal := root_mammogram_error(error)) is not None:
-        return str(refusal)
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return str(error) if isinstance(error, (ValueError, OSError)) else None
-
-
 def main(argv: list[str] | None = None) -> None:
     """Run configs/inference.yaml."""
     arguments = parse(argv)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    try:
-        workflow = ConfigWorkflow(
-            config_file=str(ROOT / "configs" / "inference.yaml"),
-            meta_file=str(ROOT / "configs" / "metadata.json"),
-            logging_file=False,
-            workflow_type="infer",
-            bundle_root=str(ROOT),
-            **overrides(arguments),
-        )
-        workflow.initialize()
-        workflow.run()
-    except Exception as error:
-        line = refusal_line(error)
-        if line is None:
-            raise
-        raise SystemExit(f"error: {line}") from None
+    with one_line_errors():
+        run_config("inference", overrides(arguments))
     print(f"Results in {arguments.output_dir}")
 
 

@@ -1,7 +1,6 @@
 """The command on small phantoms, as a new user types it."""
 
 import csv
-import itertools
 import json
 import os
 import re
@@ -15,8 +14,8 @@ import pytest
 from monai.bundle import ConfigParser
 from PIL import Image
 
-from bundle.data import MammogramError, phantom_datalist, phantom_seed
-from scripts.evaluate import main, overrides, parse, refusal_line
+from bundle.data import phantom_datalist, phantom_seed
+from scripts.evaluate import main, overrides, parse
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL: dict[str, Any] = {"spacing_mm": 0.1, "height_mm": 40.0, "width_mm": 32.0, "view": "CC"}
@@ -107,21 +106,6 @@ def test_a_wrong_option_is_one_line(phantoms: Path, tmp_path: Path, option: str,
     errors = [line for line in str(status.value.code).splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert "Expected" in errors[0]
-
-
-def test_a_chain_of_errors_has_one_line() -> None:
-    def chained(*errors: Exception) -> Exception:
-        for error, cause in itertools.pairwise(errors):
-            error.__cause__ = cause
-        return errors[0]
-
-    told = ValueError("Expected weights of\n this architecture")
-    assert (
-        refusal_line(chained(RuntimeError("host"), told, RuntimeError("torch")))
-        == "Expected weights of this architecture"
-    )
-    assert refusal_line(chained(RuntimeError("applying transform"), MammogramError("a.png: wrong"))) == "a.png: wrong"
-    assert refusal_line(chained(RuntimeError("host"), KeyError("a bug of ours"))) is None
 
 
 def test_every_option_is_an_id_of_the_config() -> None:

@@ -1,0 +1,70 @@
+"""What the commands share: a bundle config run with options, and errors of the user's making told in one line."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from monai.bundle import ConfigWorkflow
+
+from bundle.data import root_mammogram_error
+from scripts.shipped import ROOT
+
+# How torch begins when weights are of another architecture.
+MISFIT = "Error(s) in loading state_dict"
+
+
+def refusal_line(error: BaseException) -> str | None:
+    """The line for the user in the chain of an error, or None if the error is our own bug."""
+    if (refusal := root_mammogram_error(error)) is not None:
+        return str(refusal)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (ValueError, OSError)):
+            return " ".join(str(cause).split())
+        if isinstance(cause, RuntimeError) and MISFIT in str(cause):
+            return _misfit_line(str(cause))
+        cause = cause.__cause__
+    return None
+
+
+def _misfit_line(text: str) -> str:
+    # MONAI puts its own words in front; torch's second line is the first difference.
+    first = text[text.index(MISFIT) :].splitlines()[1:2] or ["another layout"]
+    return f"Expected weights in models/ that fit the config's networks, got others: {first[0].strip()[:150]}"
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the program with one line and status 1 where an error is the user's to mend.
+
+    Raises:
+        SystemExit: instead of errors that `refusal_line` has a line for.
+    """
+    try:
+        yield
+    except Exception as error:
+        line = refusal_line(error)
+        if line is None:
+            raise
+        raise SystemExit(f"error: {line}") from None
+
+
+def run_config(name: str, options: dict[str, Any], **workflow: Any) -> None:
+    """Run configs/NAME.yaml as MONAI's inference workflow.
+
+    Args:
+        name: of the config.
+        options: its ids and their values.
+        **workflow: arguments of `ConfigWorkflow`.
+    """
+    running = ConfigWorkflow(
+        config_file=str(ROOT / "configs" / f"{name}.yaml"),
+        meta_file=str(ROOT / "configs" / "metadata.json"),
+        logging_file=False,
+        workflow_type="infer",
+        bundle_root=str(ROOT),
+        **workflow,
+        **options,
+    )
+    running.initialize()
+    running.run()
