@@ -9,7 +9,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -66,12 +66,6 @@ def load_record(folder: Folder, *, system: str, dataset: str, case: str, setting
         warnings.warn(str(error), MammogramWarning, stacklevel=2)
         return None
     return record
-
-
-def missing_cases(folder: Folder, cases: Iterable[str], *, system: str, dataset: str, settings: str = "") -> list[str]:
-    """Cases that still are to be scored, in the given order; warns as `load_record`."""
-    wanted = {"system": system, "dataset": dataset, "settings": settings}
-    return [case for case in cases if load_record(folder, case=case, **wanted) is None]
 
 
 def load_records(folder: Folder) -> list[Record]:

@@ -17,13 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from .confusion import all_ratios
 from .froc_curves import Curves, partial_areas, tpr_at_rates, usable_curves
+from .object_strata import CNR_EDGES
 from .statistics import FloatArray, Pooled, divide, mean_of_cases, ratio_of_sums
 
 Record = Mapping[str, Any]
 
 # Diameters in mm that part small, middle and large calcifications; the median of clinical ones is near 0.22 mm.
 SIZE_EDGES_MM = (0.2, 0.4)
-CNR_EDGES = (3.0, 6.0)
 STRATA = {"cnr": "cnr", "size": "diameter_mm", "interior": "interior", "exterior": "exterior"}
 LEVELS = ("low", "middle", "high")
 

@@ -27,9 +27,8 @@ RING_MM = (0.2, 1.2)
 MIN_BACKGROUND_PX = 20
 # What rounding leaves of a constant background, in units of the [-1, 1] window.
 LEAST_NOISE = 1e-6
-# Strata of the contrast-to-noise ratio: below the first, up to the second, above it.
+# Strata of the contrast-to-noise ratio: below the first, up to the second (both included), above it.
 CNR_EDGES = (3.0, 6.0)
-CNR_STRATA = ("<3", "3-6", ">6")
 
 
 class Visibility(NamedTuple):
@@ -38,13 +37,6 @@ class Visibility(NamedTuple):
     cnr: NDArray[np.float64]
     interior: NDArray[np.float64]
     exterior: NDArray[np.float64]
-
-
-def cnr_stratum(cnr: float) -> str | None:
-    """Name of the stratum of a contrast-to-noise ratio: "<3", "3-6" (both ends included) or ">6"; None for nan."""
-    if np.isnan(cnr):
-        return None
-    return CNR_STRATA[int(cnr >= CNR_EDGES[0]) + int(cnr > CNR_EDGES[1])]
 
 
 def diameter_mm(area_px: ArrayLike, *, spacing_mm: Spacing) -> NDArray[np.float64]:

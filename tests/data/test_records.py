@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bundle.data.errors import MammogramError, MammogramWarning
-from bundle.data.records import load_record, load_records, missing_cases, record_path, save_record
+from bundle.data.records import load_record, load_records, record_path, save_record
 
 KEY = {"system": "HDoGReg (FPN), p >= 0.5", "dataset": "shift/dose", "case": "a/b c.dcm"}
 
@@ -87,12 +87,6 @@ def test_other_settings_mean_another_record(tmp_path: Path) -> None:
     assert load_record(tmp_path, **KEY, settings="weights 1") == record()
     with pytest.warns(MammogramWarning, match="other settings"):
         assert load_record(tmp_path, **KEY, settings="weights 2") is None
-
-
-def test_what_is_missing_is_what_was_not_saved(tmp_path: Path) -> None:
-    where = {"system": KEY["system"], "dataset": KEY["dataset"]}
-    save_record(tmp_path, record(case="two"))
-    assert missing_cases(tmp_path, ["three", "two", "one"], **where) == ["three", "one"]
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "/etc/x", "con", "ü" * 300, "a\nb", "nul\0"])

@@ -7,7 +7,6 @@ from bundle.functional.object_strata import (
     HIGH_PASS_MM,
     RING_MM,
     Visibility,
-    cnr_stratum,
     diameter_mm,
     measure_visibility,
 )
@@ -129,13 +128,6 @@ def test_no_objects_have_no_measurements() -> None:
 def test_disc_of_that_diameter_has_the_area_of_the_pixels() -> None:
     diameter = diameter_mm([1, 9], spacing_mm=(0.05, 0.1))
     assert (math.pi * diameter**2 / 4).tolist() == pytest.approx([0.005, 0.045])
-
-
-@pytest.mark.parametrize(
-    ("cnr", "name"), [(-1.0, "<3"), (2.99, "<3"), (3.0, "3-6"), (6.0, "3-6"), (6.01, ">6"), (math.nan, None)]
-)
-def test_strata_have_the_documented_borders(cnr: float, name: str | None) -> None:
-    assert cnr_stratum(cnr) == name
 
 
 def test_differing_shapes_are_refused() -> None:
