@@ -1,6 +1,7 @@
 """The cases of an evaluation: everything that can be wrong with their files is found before any of them is scored."""
 
 import hashlib
+import json
 import os
 import warnings
 from collections import Counter
@@ -49,6 +50,7 @@ class EvaluationCases:
         patients: CSV with the columns image and patient.
         spacing_mm: pixel size that the transform gives to files that do not state one, mm.
         name: of the data set, in the records.
+        reading: JSON-able options of the transform, on which records depend as on the files.
 
     Attributes:
         cases: filled by `check`.
@@ -70,11 +72,12 @@ class EvaluationCases:
         patients: str | PathLike[str] | None = None,
         spacing_mm: float | Sequence[float] | None = None,
         name: str = "evaluation",
+        reading: Mapping[str, Any] | None = None,
     ) -> None:
         self.images, self.masks, self.transform = str(images), str(masks), transform
         self.region, self.mask_format, self.missing_is_clean = str(region), mask_format, missing_is_clean
         self.points_as_pixels, self.patients = points_as_pixels, patients
-        self.spacing_mm, self.name = spacing_mm, name
+        self.spacing_mm, self.name, self.reading = spacing_mm, name, dict(reading or {})
         self.records_dir = Path(output_dir) / "records"
         self.cases: list[Case] = []
         self.patients_from = ""
@@ -191,9 +194,10 @@ class EvaluationCases:
         return record_path(folder, system=system, dataset=self.dataset(case), case=case.case).with_suffix(".png")
 
     def _settings(self, case: Case, settings: str) -> str:
-        """Settings with all that the record of a case depends on: its patient and the contents of its files."""
+        """Settings with all that the record of a case depends on: its patient, its files and how they are read."""
         truth = f"{self.region_name()} {self._common_kind()} {self.points_as_pixels}"
-        digest = hashlib.sha256(f"{settings} {case.patient} {truth}".encode())
+        reading = json.dumps(self.reading, sort_keys=True)
+        digest = hashlib.sha256(f"{settings} {case.patient} {truth} {reading}".encode())
         for path in (case.image, case.mask, case.roi):
             digest.update(b"none" if path is None else hashlib.sha256(Path(path).read_bytes()).digest())
         return digest.hexdigest()

@@ -144,7 +144,7 @@ def test_a_run_that_stopped_goes_on_where_it_stopped(folder: Path, monkeypatch: 
     assert len(calls) == 2 + 2
 
 
-@pytest.mark.parametrize("changed", ["level", "threshold", "region", "file", "mask", "patient"])
+@pytest.mark.parametrize("changed", ["level", "threshold", "region", "file", "mask", "patient", "reading"])
 def test_what_changed_is_never_mixed_with_old_records(
     folder: Path, changed: str, capsys: pytest.CaptureFixture
 ) -> None:
@@ -156,7 +156,12 @@ def test_what_changed_is_never_mixed_with_old_records(
         pixels = np.array(Image.open(path))
         pixels[60, 10] = 255
         Image.fromarray(pixels).save(path)
-    cases = _cases(folder, **{"region": {"region": "image"}, "patient": {"patients": table}}.get(changed, {}))
+    other: dict[str, dict[str, Any]] = {
+        "region": {"region": "image"},
+        "patient": {"patients": table},
+        "reading": {"reading": {"voi": 1}},
+    }
+    cases = _cases(folder, **other.get(changed, {}))
     options = {"level": {"level": 0.6}, "threshold": {"threshold": 0.4}}.get(changed, {})
     assert "made anew" not in capsys.readouterr().out
     _evaluate(cases, **options)
