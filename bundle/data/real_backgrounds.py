@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -75,9 +76,14 @@ def exams_of(folder: str | PathLike[str], exams_csv: str | PathLike[str] | None 
         Paths by exam, both sorted.
 
     Raises:
-        MammogramError: if the folder is empty, has fewer than two exams, or the table does not fit it.
+        MammogramError: if the folder is empty, has two files of one name or fewer than two exams, or the table does not
+            fit it.
     """
     paths = [view["image"] for view in find_mammograms(folder)]
+    # Crops, injections and cases go by the file's name.
+    twice = [name for name, count in Counter(Path(path).name for path in paths).items() if count > 1]
+    if twice:
+        raise refuse(folder, f"Expected files of different names, got several called {twice[0]}; rename them")
     if exams_csv is None:
         exam_of = {path: Path(path).stem.split("_")[0] for path in paths}
     else:

@@ -60,6 +60,13 @@ def test_one_exam_alone_is_refused(tmp_path: Path) -> None:
         exams_of(folder_of(tmp_path, "a_1.png", "a_2.png"))
 
 
+def test_two_files_of_one_name_are_refused_since_cases_go_by_it(tmp_path: Path) -> None:
+    for exam in "ab":
+        folder_of(tmp_path / exam, "L_CC.png", f"{exam}_1.png")
+    with pytest.raises(MammogramError, match=r"several called L_CC\.png"):
+        exams_of(tmp_path)
+
+
 def test_every_crop_comes_clean_and_with_each_injection() -> None:
     crops = crops_of({"a": ["x/a_1.png", "x/a_2.png"], "b": ["x/b.png"]}, crops_per_view=2, injections=3)
     assert len(crops) == 3 * 2 * 4
