@@ -1,12 +1,10 @@
 """What is true of a view: a mask (PNG, NIfTI) or regions (INbreast), as a label and as single points."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from typing import Any, Literal
+from typing import Literal
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -15,7 +13,7 @@ from skimage.draw import polygon
 from ..functional.confusion import BACKGROUND, IGNORE, MICROCALCIFICATION
 from ..functional.objects import find_components
 from .errors import MammogramError, refuse
-from .flat_files import _oriented, _two_axes
+from .flat_files import load_nifti, oriented
 from .inbreast import Rois, Vertices, read_rois
 from .view import check_size
 
@@ -170,29 +168,17 @@ def _png_label(path: Path) -> NDArray[np.uint8]:
 
 
 def _nifti_label(path: Path, spacing_mm: Sequence[float] | None) -> NDArray[np.uint8]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image: Any = nib.load(path)
-            axes = _two_axes(image.shape, path)
-            check_size(image.shape[axes[0]], image.shape[axes[1]], path=path)
-            values = np.asarray(image.dataobj).reshape([image.shape[axis] for axis in axes])
-    except MammogramError:
-        raise
-    except Exception as error:
-        reason = f"Expected a mask as NIfTI, loading ended in {type(error).__name__}"
-        raise refuse(path, f"{reason}; it is damaged or truncated, export it again") from error
+    image = load_nifti(path)
     # Rows and columns lie as they would in a view of the same format.
-    header = np.asarray(image.affine, np.float64), image.header.get_zooms(), axes
     try:
-        oriented = _oriented(values, *header, None, path)
+        view = oriented(image, spacing_mm=None, path=path)
     except MammogramError:
         # A spacing that no mammogram has (1 mm, mostly) was never set, so there is nothing to contradict.
-        return label_of_values(_oriented(values, *header, (1.0, 1.0), path).pixels, path=path)
-    if spacing_mm is not None and not spacings_agree(oriented.spacing_mm, spacing_mm):
-        expected, got = (f"{pair[0]:.4g} x {pair[1]:.4g} mm" for pair in (spacing_mm, oriented.spacing_mm))
+        return label_of_values(oriented(image, spacing_mm=(1.0, 1.0), path=path).pixels, path=path)
+    if spacing_mm is not None and not spacings_agree(view.spacing_mm, spacing_mm):
+        expected, got = (f"{pair[0]:.4g} x {pair[1]:.4g} mm" for pair in (spacing_mm, view.spacing_mm))
         raise refuse(path, f"Expected the view's pixel spacing {expected}, got {got}; correct one of the headers")
-    return label_of_values(oriented.pixels, path=path)
+    return label_of_values(view.pixels, path=path)
 
 
 def filled(polygons: Sequence[Vertices], shape: tuple[int, int]) -> NDArray[np.uint8]:

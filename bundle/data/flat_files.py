@@ -2,7 +2,7 @@
 
 import warnings
 from os import PathLike
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -67,6 +67,37 @@ def read_nifti(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> 
     Raises:
         MammogramError: if it is damaged, not 2-D, not real-valued, of a wrong size, or its spacing is implausible.
     """
+    image = load_nifti(path, np.float32)
+    check_pixels(image.values, path=path)
+    return oriented(image, spacing_mm=spacing_mm, path=path)
+
+
+class NiftiImage(NamedTuple):
+    """A 2-D NIfTI file as it lies in memory: which axis holds the rows is not said yet.
+
+    Attributes:
+        values: along the two axes that are longer than 1.
+        axes: their numbers in the file.
+        affine: float64 (4, 4).
+        zooms: length of a step along every axis of the file, mm.
+    """
+
+    values: npt.NDArray
+    axes: tuple[int, int]
+    affine: npt.NDArray[np.float64]
+    zooms: tuple[float, ...]
+
+
+def load_nifti(path: Path, dtype: npt.DTypeLike = None) -> NiftiImage:
+    """Load a NIfTI file with two axes longer than 1.
+
+    Args:
+        path: the file.
+        dtype: of the values; the file's own when None.
+
+    Raises:
+        MammogramError: if it is damaged, not 2-D, not real-valued or of a wrong size.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -74,29 +105,28 @@ def read_nifti(path: Path, *, spacing_mm: tuple[float, float] | None = None) -> 
             axes = _two_axes(image.shape, path)
             check_size(image.shape[axes[0]], image.shape[axes[1]], path=path)
             if image.get_data_dtype().kind not in "iuf":
-                raise refuse(
-                    path, f"Expected real grey values, got {image.get_data_dtype()}; export the greyscale view"
-                )
-            pixels = np.asarray(image.dataobj, dtype=np.float32).reshape([image.shape[axis] for axis in axes])
+                raise refuse(path, f"Expected real grey values, got {image.get_data_dtype()}; export real numbers")
+            values = np.asarray(image.dataobj, dtype=dtype).reshape([image.shape[axis] for axis in axes])
     except MammogramError:
         raise
     except Exception as error:
         reason = f"Expected a readable NIfTI file, loading ended in {type(error).__name__}"
         raise refuse(path, f"{reason}; it is damaged or truncated, export it again") from error
-    check_pixels(pixels, path=path)
-    return _oriented(
-        pixels, np.asarray(image.affine, dtype=np.float64), image.header.get_zooms(), axes, spacing_mm, path
-    )
+    return NiftiImage(values, axes, np.asarray(image.affine, dtype=np.float64), image.header.get_zooms())
 
 
-def _oriented(
-    pixels: npt.NDArray[np.float32],
-    affine: npt.NDArray[np.float64],
-    zooms: tuple[float, ...],
-    axes: tuple[int, int],
-    spacing_mm: tuple[float, float] | None,
-    path: Path,
-) -> View:
+def oriented(image: NiftiImage, *, spacing_mm: tuple[float, float] | None, path: Path) -> View:
+    """Rows and columns of a NIfTI file, see `read_nifti`.
+
+    Args:
+        image: from `load_nifti`.
+        spacing_mm: pixel size (row, column) that replaces the header's, mm.
+        path: the file, for the message.
+
+    Raises:
+        MammogramError: if the header's spacing is implausible and none replaces it.
+    """
+    pixels, axes, affine, zooms = image
     along_y, along_x = np.abs(affine[1, :3]), np.abs(affine[0, :3])
     rows_first = max(axes) < 3 and along_y[axes[0]] > along_x[axes[0]] and along_x[axes[1]] > along_y[axes[1]]
     row, column = axes if rows_first else axes[::-1]

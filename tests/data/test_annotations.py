@@ -46,6 +46,12 @@ def test_png_and_nifti_give_the_same_label(tmp_path: Path) -> None:
         assert annotation.label.dtype == np.uint8
 
 
+def test_a_mask_of_complex_numbers_is_refused_as_a_view_would_be(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(3j * _label().T[..., None].astype(np.complex64), np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(MammogramError, match=r"a\.nii: Expected real grey values, got complex64"):
+        read_annotation(tmp_path / "a.nii", shape=SHAPE)
+
+
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.float32])
 def test_values_0_1_2_are_kept_and_255_is_1(dtype: type) -> None:
     np.testing.assert_array_equal(label_of_values(np.array([[0, 1]], dtype), path="a"), [[0, 1]])
