@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from monai.transforms import Compose
 
-from bundle.data import LoadLabeld, LoadMammogramd, MammogramError, MammogramWarning
+from bundle.data import LoadLabeld, LoadMammogramd, MammogramWarning
 from bundle.data.real_backgrounds import RealBackgrounds, exams_of
 from bundle.data.records import load_record, save_record
 from bundle.data.shift_benchmark import CONDITIONS, shift_cases, write_cases
@@ -24,7 +24,14 @@ from bundle.engines.benchmark import Case, KeptMaps, Record, Row, View, run_case
 from bundle.reports.panels import PanelCase
 from bundle.reports.report import write_report
 from bundle.transforms import BreastMaskd, MammogramWindowd
-from scripts.benchmark_real import TUNING, ClassicalFolds, learned_rows, put_fold_weights, real_cases
+from scripts.benchmark_real import (
+    TUNING,
+    ClassicalFolds,
+    check_fold_weights,
+    learned_rows,
+    put_fold_weights,
+    real_cases,
+)
 from scripts.benchmark_systems import (
     DEFAULT_SYSTEMS,
     LEARNED,
@@ -35,6 +42,7 @@ from scripts.benchmark_systems import (
     price_of_refinement,
     tuned_rows,
 )
+from scripts.command import one_line_errors
 from scripts.shipped import ROOT
 
 REFERENCE = "segmentor"
@@ -98,6 +106,8 @@ def real(arguments: argparse.Namespace) -> None:
     )
     cases = real_cases(exams, backgrounds, crops_per_view=arguments.crops, injections=arguments.injections)
     networks, weights_dir = _networks(arguments), arguments.weights_dir
+    if networks is not None and weights_dir is not None:
+        check_fold_weights(weights_dir, exams)
     maps = KeptMaps(arguments.output_dir / "maps")
     if _priced_only(arguments, networks, [case for exam in exams for case in cases[exam]], maps):
         return
@@ -231,10 +241,8 @@ def main(argv: list[str] | None = None) -> None:
     if (arguments.refine or arguments.price_only) and "ttgpr" not in arguments.systems:
         arguments.systems.append("ttgpr")
     start = time.perf_counter()
-    try:
+    with one_line_errors():
         arguments.run(arguments)
-    except MammogramError as error:
-        raise SystemExit(f"error: {error}") from None
     print(f"Done in {(time.perf_counter() - start) / 60:.1f} minutes; everything is in {arguments.output_dir}")
 
 

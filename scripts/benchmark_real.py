@@ -1,7 +1,7 @@
 """The benchmark on real backgrounds: its cases, and the systems of each fold, tuned without the held-out exam."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache as remembered
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from bundle.data import MammogramError
 from bundle.data.real_backgrounds import REAL_VERSION, RealBackgrounds, crops_of
 from bundle.engines.benchmark import LOGIT_GRID, Case, Row, View, froc_thresholds, sigmoid
 from bundle.engines.evaluation import fingerprint
+from bundle.networks import load_weights
 from scripts.benchmark_systems import (
     CLASSICAL,
     DEFAULT_THRESHOLD,
@@ -53,6 +54,20 @@ def _content(path: str) -> str:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
+def check_fold_weights(weights_dir: Path, exams: Iterable[str]) -> None:
+    """Name what is missing before a long run: every exam needs EXAM.pt, and all of them a generator or none.
+
+    Raises:
+        MammogramError: if not so; a fold without a generator would run with that of the fold before it.
+    """
+    paths = [weights_dir / f"{exam}.pt" for exam in exams]
+    generators = [generator_path(weights_dir, exam) for exam in exams]
+    wanted = paths + (generators if any(path.exists() for path in generators) else [])
+    missing = next((path for path in wanted if not path.exists()), None)
+    if missing is not None:
+        raise MammogramError(f"{missing}: Expected weights trained without this exam, found none; train them")
+
+
 def put_fold_weights(networks: Networks, weights_dir: Path, exam: str) -> None:
     """Load EXAM.pt, and EXAM_generator.pt if it is there.
 
@@ -71,12 +86,9 @@ def generator_path(weights_dir: Path, exam: str) -> Path:
 
 def _fill(network: torch.nn.Module, path: Path) -> None:
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise MammogramError(
-            f"{path}: Expected weights of the network trained without this exam, got: {reason}"
-        ) from error
+        load_weights(network, str(path), device=next(network.parameters()).device)
+    except (OSError, ValueError) as error:
+        raise MammogramError(f"{path}: Expected weights trained without this exam; {error}") from error
 
 
 def learned_rows(systems: Sequence[str], networks: Networks | None, weights_dir: Path | None, exam: str) -> list[Row]:

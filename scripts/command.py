@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pickle import UnpicklingError
 from typing import Any
 
 from monai.bundle import ConfigWorkflow
@@ -23,6 +24,8 @@ def refusal_line(error: BaseException) -> str | None:
             return " ".join(str(cause).split())
         if isinstance(cause, RuntimeError) and MISFIT in str(cause):
             return _misfit_line(str(cause))
+        if isinstance(cause, UnpicklingError):
+            return "Expected weights in models/ as torch.save writes them, got another file; fetch them again"
         cause = cause.__cause__
     return None
 

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
+from bundle.networks import load_weights
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -28,5 +30,5 @@ def shipped_inferers(
     models = Path(models_dir) if models_dir else ROOT / "models"
     parser.update({"generator::path": str(models / "generator_ema.pt")})
     network = parser.get_parsed_content("network")
-    network.load_state_dict(torch.load(models / "model.pt", map_location="cpu", weights_only=True))
-    return parser.get_parsed_content("segmentor_inferer"), parser.get_parsed_content("refined_inferer"), network.eval()
+    load_weights(network, str(models / "model.pt"), device=parser.get_parsed_content("device"))
+    return parser.get_parsed_content("segmentor_inferer"), parser.get_parsed_content("refined_inferer"), network

@@ -1,6 +1,7 @@
 """Weights from a file into a network."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import nn
@@ -19,14 +20,14 @@ def load_weights(network: nn.Module, path: str, *, device: str | torch.device = 
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the weights are of another architecture.
+        ValueError: if the weights are of another architecture, or the file holds none.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"Expected weights at {path}, found none; train them or take them from a release")
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except RuntimeError as error:
-        first = str(error).splitlines()[0]
+    except (RuntimeError, UnpicklingError, EOFError, TypeError) as error:
+        first = (str(error).splitlines() or ["the file is empty"])[0]
         raise ValueError(f"Expected weights of this architecture in {path}; {first}") from error
     return network.to(device).eval()
 
@@ -43,7 +44,7 @@ def start_from(network: nn.Module, path: str) -> nn.Module:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if the weights are of another architecture.
+        ValueError: if the weights are of another architecture, or the file holds none.
     """
     if not path:
         return network

@@ -24,6 +24,14 @@ def test_other_architecture_is_refused_in_one_line(tmp_path: Path) -> None:
     assert len(str(refusal.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04 cut short"])
+def test_a_file_of_something_else_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"in .*model\.pt; ") as refusal:
+        load_weights(Restormer(**SMALL), str(tmp_path / "model.pt"))
+    assert len(str(refusal.value).splitlines()) == 1
+
+
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"model\.pt"):
         load_weights(Restormer(**SMALL), str(tmp_path / "model.pt"))

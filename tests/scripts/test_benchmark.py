@@ -16,7 +16,7 @@ from bundle.data import MammogramError
 from bundle.engines.benchmark import Case, KeptMaps, refinement_passes
 from bundle.inferers import TTGPRInferer, WindowedInferer
 from scripts.benchmark import main
-from scripts.benchmark_real import SEEN, ClassicalFolds, learned_rows, put_fold_weights
+from scripts.benchmark_real import SEEN, ClassicalFolds, check_fold_weights, learned_rows, put_fold_weights
 from scripts.benchmark_systems import Networks, cached, is_clean, learned_systems, price_of_refinement, tuned_rows
 
 WINDOW_PX = 32
@@ -147,6 +147,18 @@ def test_missing_or_strange_weights_of_a_fold_are_named(tmp_path: Path) -> None:
         put_fold_weights(networks(), tmp_path, "a")
 
 
+def test_weights_of_all_folds_are_there_before_a_long_run(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        with pytest.raises(MammogramError, match=rf"{name}\.pt: Expected weights"):
+            check_fold_weights(tmp_path, ["a", "b"])
+        (tmp_path / f"{name}.pt").touch()
+    check_fold_weights(tmp_path, ["a", "b"])
+    (tmp_path / "a_generator.pt").touch()
+    # Fold b would run with the generator of fold a, which has seen b.
+    with pytest.raises(MammogramError, match=r"b_generator\.pt: Expected weights"):
+        check_fold_weights(tmp_path, ["a", "b"])
+
+
 def test_price_counts_windows_with_evidence_where_they_are_known(tmp_path: Path) -> None:
     used, maps = networks(), KeptMaps(tmp_path)
     blank = view(0, dots=0)
@@ -205,6 +217,12 @@ def test_shift_from_rendering_to_report(tmp_path: Path, monkeypatch: pytest.Monk
     assert "## shift/dose\n" in table
     assert "## shift/reference\n" in table
     assert len(list((tmp_path / "records").rglob("*.json"))) == 6
+
+
+def test_a_folder_without_weights_is_one_line(tmp_path: Path) -> None:
+    words = ["real", "--normals", str(_normals(tmp_path / "normals")), "--output-dir", str(tmp_path / "out")]
+    with pytest.raises(SystemExit, match=r"error: Expected weights at .*model\.pt, found none"):
+        main([*words, "--systems", "segmentor", "--spacing-mm", "0.1", "--models-dir", str(tmp_path)])
 
 
 def test_unreadable_folder_is_one_line(tmp_path: Path) -> None:
