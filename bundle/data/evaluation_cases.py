@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from .mammogram_reader import MammogramReader, sniff
 from .pairing import Case, assign_patients, pair_cases
 from .records import load_record, record_path, save_record
 from .view import override_spacing
+from .whole_files import write_whole
 
 REGIONS = ("breast", "image")
 ROI_PREFIX = "roi:"
@@ -178,11 +178,8 @@ class EvaluationCases:
 
     def save_prediction(self, case: Case, system: str, pred: NDArray[np.bool_]) -> None:
         """Keep a mask (rows, columns) as PNG with 0 and 255; it appears whole."""
-        path = self._prediction_path(case, system)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{os.getpid()}_{path.name}")
-        Image.fromarray(np.where(pred, np.uint8(255), np.uint8(0))).save(temporary)
-        os.replace(temporary, path)
+        picture = Image.fromarray(np.where(pred, np.uint8(255), np.uint8(0)))
+        write_whole(self._prediction_path(case, system), picture.save)
 
     def prediction(self, case: Case, system: str) -> NDArray[np.bool_] | None:
         """The kept mask, or None if there is none."""

@@ -88,7 +88,7 @@ class NiftiImage(NamedTuple):
     zooms: tuple[float, ...]
 
 
-def load_nifti(path: Path, dtype: npt.DTypeLike = None) -> NiftiImage:
+def load_nifti(path: Path, dtype: npt.DTypeLike | None = None) -> NiftiImage:
     """Load a NIfTI file with two axes longer than 1.
 
     Args:

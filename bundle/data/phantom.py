@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from tqdm import tqdm
 
 from ..functional.phantom import PhantomParameters, PhantomView, render_phantom, sample_phantom
+from .whole_files import write_whole
 
 MG_FOR_PRESENTATION = UID("1.2.840.10008.5.1.4.1.1.1.2")
 IMPLEMENTATION_UID = UID("2.25.302043790172249692526321623266752743501")
@@ -134,17 +133,6 @@ def phantom_dataset(view: PhantomView, *, seed: int) -> FileDataset:
     return dataset
 
 
-def _replace(path: Path, write: Callable[[Path], None]) -> None:
-    """Write to a temporary neighbour, then rename: a reader sees a whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}_{path.name}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_phantom_dicom(path: str | Path, view: PhantomView, *, seed: int = 0) -> Path:
     """Write a phantom as DICOM, atomically.
 
@@ -157,13 +145,13 @@ def write_phantom_dicom(path: str | Path, view: PhantomView, *, seed: int = 0) -
     # pydicom 3 renamed the option that asks for a complete file.
     renamed = "enforce_file_format" in inspect.signature(dcmwrite).parameters
     complete = {"enforce_file_format": True} if renamed else {"write_like_original": False}
-    _replace(Path(path), lambda temporary: dcmwrite(str(temporary), dataset, **complete))
+    write_whole(Path(path), lambda temporary: dcmwrite(str(temporary), dataset, **complete))
     return Path(path)
 
 
 def write_phantom_label(path: str | Path, label: NDArray[np.uint8]) -> Path:
     """Write a label as an 8-bit grey PNG with the values 0, 1 and 2, atomically."""
-    _replace(Path(path), lambda temporary: Image.fromarray(label).save(str(temporary), format="PNG"))
+    write_whole(Path(path), lambda temporary: Image.fromarray(label).save(str(temporary), format="PNG"))
     return Path(path)
 
 

@@ -6,7 +6,6 @@ case or made with other settings is told in a line and counts as absent: its cas
 
 import hashlib
 import json
-import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import MammogramError, MammogramWarning, refuse
+from .whole_files import write_whole
 
 Record = dict[str, Any]
 Folder = str | PathLike[str]
@@ -38,14 +38,8 @@ def save_record(folder: Folder, record: Mapping[str, Any], *, settings: str = ""
         settings: what else the record depends on, e.g. a hash of weights and options.
     """
     path = record_path(folder, **{key: record[key] for key in IDENTITY})
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"settings": settings, "sha256": _checksum(record), "record": record})
-    temporary = path.with_name(f".{os.getpid()}_{path.name}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return path
 
 

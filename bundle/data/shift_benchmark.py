@@ -6,8 +6,7 @@ See docs/shift_benchmark.md.
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ..functional.benchmark_case import CaseParameters, render_case
 from ..functional.benchmark_clusters import DISTRIBUTIONS
 from ..functional.benchmark_imaging import Exposure, Mtf
 from ..functional.benchmark_texture import Compartments, Lumps
+from .whole_files import write_whole
 
 BENCHMARK_VERSION = 3
 """Raise when the same parameters render differently: files of the old kind are then made anew."""
@@ -295,24 +295,13 @@ def write_cases(
 
 def _write_case(case: ShiftCase, paths: dict[str, Path]) -> None:
     rendered = render_case(case.parameters)
-    _replace(paths["label"], lambda temporary: Image.fromarray(rendered.label).save(temporary, format="PNG"))
+    write_whole(paths["label"], lambda temporary: Image.fromarray(rendered.label).save(temporary, format="PNG"))
     truth = json.dumps(rendered.truth_records(), indent=1)
-    _replace(paths["truth"], lambda temporary: temporary.write_text(truth))
-    _replace(paths["image"], lambda temporary: nib.save(_nifti(rendered.image, rendered.spacing_mm), temporary))
+    write_whole(paths["truth"], lambda temporary: temporary.write_text(truth))
+    write_whole(paths["image"], lambda temporary: nib.save(_nifti(rendered.image, rendered.spacing_mm), temporary))
 
 
 def _nifti(image: NDArray[np.uint16], spacing_mm: tuple[float, float]) -> nib.Nifti1Image:
     """The view with columns along -x and rows along -y, as ITK has it, and its pixel size."""
     affine = np.diag([-spacing_mm[1], -spacing_mm[0], 1.0, 1.0])
     return nib.Nifti1Image(np.ascontiguousarray(image.T)[:, :, None], affine)
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write to a temporary neighbour, then rename: a reader sees a whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}_{path.name}")
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
