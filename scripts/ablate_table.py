@@ -7,6 +7,7 @@ from typing import Any
 from bundle.functional.case_statistics import METRICS
 from bundle.reports.figures import COLOURS, new_figure
 from bundle.reports.tables import by_dataset, caption, interval, number
+from scripts.ablate_variants import CHANCE
 
 Row = Mapping[str, Any]
 
@@ -63,6 +64,8 @@ def _line(cells: Sequence[str]) -> str:
 def bars(rows: Sequence[Row]) -> Any:
     """Paired differences to the full recipe with intervals, a panel per figure: what points to "worse" was of use.
 
+    Grey is what another seed alone changes, to either side.
+
     Args:
         rows: of `shown_figures`, one dataset.
     """
@@ -73,6 +76,8 @@ def bars(rows: Sequence[Row]) -> Any:
             known = row["differences"][name]
             if math.isnan(known["value"]):
                 continue
+            if row["system"] == CHANCE:
+                axes.axvspan(-abs(known["value"]), abs(known["value"]), color="0.88", zorder=0)
             axes.barh(place, known["value"], color=COLOURS[index], alpha=0.75)
             if not math.isnan(known["low"]):
                 axes.plot([known["low"], known["high"]], [place, place], color="0.15", linewidth=1.4)

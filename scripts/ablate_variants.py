@@ -7,6 +7,8 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 FULL = "full"
+# The full recipe again: how far chance alone reaches.
+CHANCE = "another-seed"
 TRANSFORMS = "train::preprocessing::transforms"
 HANDLERS = "train::handlers"
 RANGES = "injection_ranges"
@@ -54,7 +56,7 @@ def all_variants(config: ConfigParser, *, seed: int = 0) -> dict[str, Variant]:
     without_screening = [step for step in config["train::dataset::load::transforms"] if step != "@screening"]
     variants = [
         Variant(FULL, "everything on"),
-        Variant("another-seed", "everything on, other random numbers: what differs is chance", {"seed": seed + 1}),
+        Variant(CHANCE, "everything on, other random numbers: what differs is chance", {"seed": seed + 1}),
         Variant("no-hard-negatives", "no hard negatives at all", {"hard_negatives": {}}),
         *(Variant(f"no-{kind}", f"no hard negatives: {kind}", {f"hard_negatives::{kind}": 0.0}) for kind in kinds),
         Variant("no-detector", "no detector randomisation", {f"{detector}::prob": 0.0}),
