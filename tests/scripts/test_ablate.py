@@ -458,3 +458,30 @@ def test_differences_are_variant_minus_full_and_bold_where_sure(tmp_path: Path) 
     line = next(line for line in text.splitlines() if line.startswith("| no-rim |"))
     assert "**-0.444 [-0.444, -0.444]**" in line
     assert line.count("|") == 3 + 2 * len(SHOWN)
+
+
+# As a command.
+
+
+@pytest.mark.slow
+@pytest.mark.train
+def test_from_training_to_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two steps of real training with and without an override."""
+    monkeypatch.setattr("bundle.data.shift_benchmark.SPLITS", {"tuning": (2, 1), "test": (0, 0)})
+    small = {"iterations_per_epoch": 2, "batch_size": 1, "window_px": 64, "num_workers": 0, "phantom_count": 1}
+    small |= {"validate::files::count": 1, **TINY}
+    monkeypatch.setattr(ablate, "seconds_per_step", lambda parser: 0.5)
+    trained, shipped = ablate.train, ablate.shipped_inferers
+    monkeypatch.setattr(
+        ablate, "train", lambda name, folder, file, options: trained(name, folder, file, options | small)
+    )
+    monkeypatch.setattr(ablate, "shipped_inferers", lambda *a, **options: shipped(*a, window_px=64, **TINY, **options))
+    names = ["ovals-only"]
+    assert ablation(tmp_path, "--epochs", "1", "--variants", *names) == 0
+    rows = json.loads((tmp_path / "ablation.json").read_text())
+    assert [row["system"] for row in rows] == [FULL, *names]
+    assert all(row["n_cases"] == 3 for row in rows)
+    weights = [torch.load(path, weights_only=True) for path in sorted(tmp_path.glob("runs/*/model.pt"))]
+    assert len(weights) == 2
+    first = weights[0]["output.weight"]
+    assert all(not torch.equal(first, other["output.weight"]) for other in weights[1:])
