@@ -34,7 +34,7 @@ from bundle.reports.tables import by_dataset, to_csv, to_json
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.ablate_table import ablation_markdown, bars, shown_figures
 from scripts.ablate_variants import FULL, Variant, all_variants, chosen_variants
-from scripts.benchmark import _shift_cases, score
+from scripts.benchmark import rendered_cases, score
 from scripts.benchmark_real import LEARNED_LEVELS
 from scripts.benchmark_systems import Networks, learned_systems, tuned_rows
 from scripts.shipped import ROOT, shipped_inferers
@@ -100,7 +100,7 @@ def held_out_exams(exams: Mapping[str, Sequence[str]], names: Sequence[str] | No
 
 def tuning_cases(output: Path) -> list[Case]:
     """The tuning split of the shift benchmark, under a name that no table of the benchmark has."""
-    cases = _shift_cases(output, "tuning", CONDITIONS[:1])
+    cases = rendered_cases(output, "tuning", CONDITIONS[:1])
     return [case._replace(dataset=TUNING_SET) for case in cases]
 
 

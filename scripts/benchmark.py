@@ -53,8 +53,8 @@ SHOWN = 3
 def shift(arguments: argparse.Namespace) -> None:
     """Run the shift benchmark."""
     cases = {
-        "tuning": _shift_cases(arguments.output_dir, "tuning", CONDITIONS[:1]),
-        "test": _shift_cases(arguments.output_dir, "test", arguments.conditions),
+        "tuning": rendered_cases(arguments.output_dir, "tuning", CONDITIONS[:1]),
+        "test": rendered_cases(arguments.output_dir, "test", arguments.conditions),
     }
     networks = _networks(arguments)
     maps = KeptMaps(arguments.output_dir / "maps")
@@ -70,7 +70,7 @@ def shift(arguments: argparse.Namespace) -> None:
     report(records, shown, arguments, maps, title="Shift benchmark")
 
 
-def _shift_cases(output_dir: Path, split: str, conditions: Sequence[str]) -> list[Case]:
+def rendered_cases(output_dir: Path, split: str, conditions: Sequence[str]) -> list[Case]:
     """Render what is missing; a case is the files of one view."""
     wanted = [case for condition in conditions for case in shift_cases(split, condition)]
     load = Compose([LoadMammogramd(), BreastMaskd(), MammogramWindowd(), LoadLabeld("label")])
@@ -104,14 +104,17 @@ def real(arguments: argparse.Namespace) -> None:
     backgrounds = RealBackgrounds(
         load, crop_mm=arguments.crop_mm, jpeg_quality=arguments.jpeg_quality, screen=arguments.screen
     )
-    cases = real_cases(exams, backgrounds, crops_per_view=arguments.crops, injections=arguments.injections)
+    spacing_mm = arguments.spacing_mm
+    cases = real_cases(
+        exams, backgrounds, crops_per_view=arguments.crops, injections=arguments.injections, spacing_mm=spacing_mm
+    )
     networks, weights_dir = _networks(arguments), arguments.weights_dir
     if networks is not None and weights_dir is not None:
         check_fold_weights(weights_dir, exams)
     maps = KeptMaps(arguments.output_dir / "maps")
     if _priced_only(arguments, networks, [case for exam in exams for case in cases[exam]], maps):
         return
-    tuning = real_cases(exams, backgrounds, **TUNING)
+    tuning = real_cases(exams, backgrounds, **TUNING, spacing_mm=spacing_mm)
     folds = ClassicalFolds(arguments.systems, tuning, cache=arguments.output_dir / "tuning")
     records: list[Record] = []
     shown: dict[str, list[PanelCase]] = {"real": []}

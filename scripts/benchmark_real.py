@@ -37,10 +37,15 @@ LEARNED_LEVELS = tuple(float(level) for level in sigmoid(LOGIT_GRID[::10]))
 
 
 def real_cases(
-    exams: Mapping[str, Sequence[str]], backgrounds: RealBackgrounds, *, crops_per_view: int, injections: int
+    exams: Mapping[str, Sequence[str]],
+    backgrounds: RealBackgrounds,
+    *,
+    crops_per_view: int,
+    injections: int,
+    spacing_mm: float | None,
 ) -> dict[str, list[Case]]:
-    """Cases by exam: every crop clean and with each injection."""
-    options = (REAL_VERSION, backgrounds.crop_mm, backgrounds.jpeg_quality, backgrounds.screen)
+    """Cases by exam: every crop clean and with each injection; `spacing_mm` is what the views were read with."""
+    options = (REAL_VERSION, backgrounds.crop_mm, backgrounds.jpeg_quality, backgrounds.screen, spacing_mm)
     cases: dict[str, list[Case]] = {exam: [] for exam in exams}
     for crop in crops_of(exams, crops_per_view=crops_per_view, injections=injections):
         settings = fingerprint(options, _content(crop.path), crop.number, crop.injection)

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from ..functional.fingerprint import bootstrap_auc, paired_auc, paired_shift
 
@@ -70,7 +71,9 @@ def classify_pairs(
     folds = GroupKFold(n_splits=min(MAX_FOLDS, len(names)))
     found = {}
     for name, model in _models(seed).items():
-        scores = cross_val_predict(model, both, positive, groups=of_view, cv=folds, method="decision_function")
+        # So little data is classified fastest by one thread, and then the figures do not depend on how many there are.
+        with threadpool_limits(limits=1):
+            scores = cross_val_predict(model, both, positive, groups=of_view, cv=folds, method="decision_function")
         found[name] = bootstrap_auc(scores, positive, of_view, rng=np.random.default_rng(seed))
     found[PAIRED] = _paired(first, second, groups, np.random.default_rng(seed))
     shift: NDArray[np.float64] = paired_shift(first, second)
