@@ -10,6 +10,7 @@ from PIL import Image
 
 from bundle.data import phantom_datalist, phantom_seed
 from scripts.segment import main
+from scripts.shipped import ROOT
 from tests.data.mg_dicom import stored_view, write_mg
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -102,7 +103,8 @@ def test_wrong_arguments_give_one_line(tmp_path: Path, phantom: Path, arguments:
 
 def test_wanted_false_positive_rate_chooses_the_threshold(tmp_path: Path, phantom: Path) -> None:
     thresholds = []
-    for rate in ("0.3", "0.1"):
+    measured = json.loads((ROOT / "models" / "operating_points.json").read_text())["segmentor"]["fp_per_cm2"]
+    for rate in (f"{0.8 * measured[0]:.4f}", f"{0.3 * measured[0]:.4f}"):
         main([str(phantom), "--output-dir", str(tmp_path / rate), "--no-refine", "--fp-per-cm2", rate])
         thresholds.append(json.loads((tmp_path / rate / f"{phantom.stem}_findings.json").read_text())["threshold"])
     assert thresholds[0] < thresholds[1]
