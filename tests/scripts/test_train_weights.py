@@ -48,7 +48,7 @@ def test_every_exam_is_judged_by_weights_that_never_saw_it(
     by_number = {number: options for number, options in enumerate(runs, start=1)}
     excluded: list[str] = []
     for exam in "abcd":
-        options = by_number[int(torch.load(output / "folds" / f"{exam}.pt"))]
+        options = by_number[int(torch.load(output / "folds" / f"{exam}.pt", weights_only=True))]
         held_out = ast.literal_eval(options["exclude"])
         assert {name for name in EXAMS if name.startswith(exam)} <= set(held_out)
         assert options["dataset_dir"] == str(normals)
