@@ -1,7 +1,8 @@
-"""From networks to whole views: the segmentor alone, and with test-time generative posterior refinement."""
+"""From networks to whole views: the segmentor alone, refined by TT-GPR, by evidence, or by test-time augmentation."""
 
 from .autocast import AutocastInferer
+from .evidence import AugmentedInferer, EvidenceInferer
 from .ttgpr import TTGPRInferer, trace_rows
 from .windowed import WindowedInferer
 
-__all__ = ["AutocastInferer", "TTGPRInferer", "WindowedInferer", "trace_rows"]
+__all__ = ["AugmentedInferer", "AutocastInferer", "EvidenceInferer", "TTGPRInferer", "WindowedInferer", "trace_rows"]

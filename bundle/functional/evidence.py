@@ -1,0 +1,370 @@
+"""The prior used as evidence: does the generator explain a candidate better with a seed than without?
+
+Candidates are maxima of p down to a low threshold. For each, the flow-matching error of eq. 5 at one step (K = 1) is
+compared with and without the seed, same noise, in a small disc. A logistic combination of p, this score and cheap
+channels then moves the logits of the candidate's basin. No such step is in the paper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.optimize import minimize
+from scipy.special import expit
+from skimage.segmentation import watershed
+from torch import Tensor
+from torch.nn import functional as F
+
+from .components import bounding_box
+from .confusion import IGNORE
+from .seeds import seed_map
+from .windows import Window
+
+CHANNELS = ("logit", "score", "high_pass", "spread")
+# More of these never makes a calcification less likely.
+_MONOTONE = ("logit", "score", "high_pass")
+# Keeps the local error variance above zero where the generator is exact.
+_SMALLEST_VARIANCE = 1e-8
+_NOT_NEGATIVE = ("nms_px", "apart_px", "disc_px", "variance_px", "core_logits", "max_change", "high_pass_reach_px")
+_POSITIVE = ("max_groups", "draws", "score_limit")
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceSettings:
+    """Choices of the evidence; docs/evidence.md explains each.
+
+    Attributes:
+        threshold: lowest probability of a candidate, in (0, 1).
+        nms_px: no two candidates nearer than this many rows and columns.
+        apart_px: candidates of one pass of the generator are further apart than this, in rows or columns.
+        max_groups: passes with seeds per window; candidates that fit in none keep their logits. The least certain come
+            first.
+        times: t at which the error is compared, each in (0, 1); t = 0 is noise.
+        draws: noise draws per time.
+        context_threshold: maxima of p from here on are seeds in both passes; None gives the candidate's seed alone.
+        disc_px: radius of the disc over which squared errors are summed.
+        variance_px: radius of the square over which the local error variance is taken.
+        score_limit: scores are clamped to +- this.
+        weight_logit: weight of the candidate's own logit, 0 or more.
+        weight_score: weight of the score, 0 or more; 0 never calls the generator.
+        weight_high_pass: weight of the multi-scale high-pass in local standard deviations, 0 or more.
+        weight_spread: weight of the score's standard deviation over draws.
+        bias: constant.
+        max_change: largest change of a logit.
+        core_logits: a raised candidate takes along pixels within this many logits of its peak, a lowered one its whole
+            basin.
+        high_pass_reach_px: the high-pass is the largest within this many rows and columns.
+        spacing_mm: pixel size for the high-pass where the image's meta states none.
+
+    Raises:
+        ValueError: a choice out of its range.
+    """
+
+    threshold: float = 0.02
+    nms_px: int = 3
+    apart_px: int = 32
+    max_groups: int = 2
+    times: tuple[float, ...] = (0.7,)
+    draws: int = 1
+    context_threshold: float | None = None
+    disc_px: int = 4
+    variance_px: int = 16
+    score_limit: float = 20.0
+    weight_logit: float = 1.0
+    weight_score: float = 0.5
+    weight_high_pass: float = 0.0
+    weight_spread: float = 0.0
+    bias: float = 0.0
+    max_change: float = 4.0
+    core_logits: float = 2.0
+    high_pass_reach_px: int = 2
+    spacing_mm: float = 0.07
+
+    def __post_init__(self) -> None:
+        for name in (*_NOT_NEGATIVE, *(f"weight_{channel}" for channel in _MONOTONE)):
+            _require(self, name, getattr(self, name) >= 0, "0 or more")
+        for name in (*_POSITIVE, "spacing_mm"):
+            _require(self, name, getattr(self, name) > 0, "more than 0")
+        _require(self, "threshold", 0.0 < self.threshold < 1.0, "within (0, 1)")
+        times = self.times
+        _require(self, "times", bool(times) and all(0.0 < t < 1.0 for t in times), "one or more times within (0, 1)")
+        context = self.context_threshold
+        _require(self, "context_threshold", context is None or self.threshold <= context < 1.0, "None, or a threshold")
+
+    @property
+    def weights(self) -> Array:
+        """Weights of `CHANNELS`, (4,)."""
+        return np.array([getattr(self, f"weight_{channel}") for channel in CHANNELS])
+
+
+def _require(settings: EvidenceSettings, name: str, holds: bool, rule: str) -> None:
+    """Refuse a choice in one line that names it."""
+    if not holds:
+        raise ValueError(f"Expected {name} to be {rule}, got {getattr(settings, name)!r}; see docs/evidence.md")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Maxima of p in a batch of images.
+
+    Attributes:
+        places: int (n, 3): image, row, column.
+        peak: (n,), highest logit of the candidate's basin.
+        basins: int32 (B, 1, rows, columns): candidate number + 1 on what descends from it and is still above the
+            threshold, else 0.
+    """
+
+    places: NDArray[np.int64]
+    peak: Array
+    basins: Tensor
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+@torch.no_grad()
+def find_candidates(logits: Tensor, settings: EvidenceSettings) -> Candidates:
+    """Maxima of p = sigmoid(logits), with the seed operator, and the watershed basin of each.
+
+    Args:
+        logits: (B, 1, rows, columns).
+        settings: `threshold` and `nms_px`.
+    """
+    probs = torch.sigmoid(logits.float())
+    seeds = seed_map(probs, threshold=settings.threshold, nms_px=settings.nms_px)
+    places = seeds[:, 0].nonzero().cpu().numpy().astype(np.int64)
+    basins = np.zeros(logits.shape, np.int32)
+    for image in np.unique(places[:, 0]):
+        inside = (probs[image, 0] >= settings.threshold).cpu().numpy()
+        markers = np.zeros(inside.shape, np.int32)
+        mine = np.flatnonzero(places[:, 0] == image)
+        markers[places[mine, 1], places[mine, 2]] = mine + 1
+        box = bounding_box(inside)
+        heights = logits[image, 0].float().cpu().numpy()[box]
+        basins[image, 0][box] = watershed(-heights, markers[box], connectivity=2, mask=inside[box])
+    peak = ndimage.maximum(logits.float().cpu().numpy(), basins, np.arange(1, len(places) + 1))
+    return Candidates(places, np.asarray(peak, np.float64), torch.from_numpy(basins).to(logits.device))
+
+
+def group_apart(places: NDArray, *, apart_px: int) -> NDArray[np.int64]:
+    """Put each place, in the given order, into the first group whose members are all further than `apart_px` away.
+
+    Args:
+        places: (n, 2), row and column.
+        apart_px: in rows or in columns.
+
+    Returns:
+        Number of the group of each, (n,).
+    """
+    groups = np.zeros(len(places), np.int64)
+    for index in range(1, len(places)):
+        near = np.abs(places[:index] - places[index]).max(axis=1) <= apart_px
+        taken = set(groups[:index][near].tolist())
+        groups[index] = next(group for group in range(index + 1) if group not in taken)
+    return groups
+
+
+class Pass(NamedTuple):
+    """One call of the generator on one window.
+
+    Attributes:
+        window: where.
+        owned: candidates of the window, whose errors are read where nothing is toggled.
+        toggled: candidates whose seed is toggled against the context; empty in the pass the others are compared with.
+    """
+
+    window: Window
+    owned: tuple[int, ...]
+    toggled: tuple[int, ...]
+
+
+def plan_passes(
+    candidates: Candidates, windows: Sequence[Window], settings: EvidenceSettings, *, window_px: int
+) -> list[Pass]:
+    """Passes of the generator: none for a window without candidates, else one plus one per group.
+
+    Each candidate belongs to the window in which it lies deepest.
+
+    Args:
+        candidates: of the batch.
+        windows: all windows with breast, in any order.
+        settings: `apart_px` and `max_groups`.
+        window_px: side of the windows.
+    """
+    owned: dict[Window, list[int]] = {}
+    every = sorted(windows)
+    # The least certain first: they have most to win, and the first groups are the ones that are run.
+    for index in np.argsort(np.abs(candidates.peak), kind="stable").tolist():
+        window = _owner(candidates.places[index], every, window_px)
+        if window is not None:
+            owned.setdefault(window, []).append(index)
+    passes = []
+    for window in sorted(owned):
+        members = np.array(owned[window])
+        groups = group_apart(candidates.places[members, 1:], apart_px=settings.apart_px)
+        kept = range(min(int(groups.max()) + 1, settings.max_groups))
+        passes.append(Pass(window, tuple(members[groups < settings.max_groups].tolist()), ()))
+        passes += [Pass(window, (), tuple(members[groups == group].tolist())) for group in kept]
+    return passes
+
+
+def _owner(place: NDArray, windows: Sequence[Window], window_px: int) -> Window | None:
+    """The window whose border is furthest from a place, the first of equals; None if no window holds it."""
+    image, row, column = place.tolist()
+
+    def depth(window: Window) -> int:
+        from_top, from_left = row - window.top, column - window.left
+        return min(from_top, window_px - 1 - from_top, from_left, window_px - 1 - from_left)
+
+    mine = [window for window in windows if window.image == image]
+    best = max(mine, key=depth, default=None)
+    return best if best is not None and depth(best) >= 0 else None
+
+
+def disc_sums(error: Tensor, *, radius_px: int) -> Tensor:
+    """Sum of a map over the disc around each pixel, nothing beyond the border: (N, 1, rows, columns) to the same."""
+    offset = torch.arange(-radius_px, radius_px + 1, device=error.device)
+    disc = (offset[:, None] ** 2 + offset[None] ** 2 <= radius_px**2).to(error.dtype)
+    return F.conv2d(error, disc[None, None], padding=radius_px)
+
+
+def local_variance(error: Tensor, *, radius_px: int) -> Tensor:
+    """Mean of squared errors over the square around each pixel: (N, 1, rows, columns) to the same, above 0."""
+    mean = F.avg_pool2d(error, 2 * radius_px + 1, stride=1, padding=radius_px, count_include_pad=False)
+    return mean.clamp(min=_SMALLEST_VARIANCE)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of each candidate.
+
+    Attributes:
+        logit: (n,), peak of the basin.
+        score: (n,), the squared error without the seed less that with it, in the disc, over twice the local error
+            variance; mean over times and draws. Above 0 the generator explains the place better with the seed.
+        spread: (n,), standard deviation of the score over draws (each a mean over times); 0 with one draw.
+        high_pass: (n,), multi-scale high-pass in local standard deviations; 0 where its weight is 0 and it was not
+            asked for.
+        tested: bool (n,); candidates that fitted into no group keep their logits.
+    """
+
+    logit: Array
+    score: Array
+    spread: Array
+    high_pass: Array
+    tested: NDArray[np.bool_]
+
+    def features(self, settings: EvidenceSettings) -> Array:
+        """`CHANNELS` as columns, (n, 4); the score and its spread are limited."""
+        limit = settings.score_limit
+        score, spread = self.score.clip(-limit, limit), self.spread.clip(0.0, limit)
+        return np.stack([self.logit, score, self.high_pass, spread], axis=1)
+
+
+def change_of_logits(evidence: Evidence, settings: EvidenceSettings) -> Array:
+    """Change of each candidate's logit, (n,): bias + weights . channels - logit, at most +- max_change, 0 if untested.
+
+    The logit it leads to never falls when the candidate's logit, score or high-pass rises.
+    """
+    wanted = settings.bias + evidence.features(settings) @ settings.weights
+    change = np.clip(wanted - evidence.logit, -settings.max_change, settings.max_change)
+    return np.where(evidence.tested, change, 0.0)
+
+
+def move_basins(logits: Tensor, candidates: Candidates, change: Array, settings: EvidenceSettings) -> Tensor:
+    """Logits with each candidate's basin moved; the order of pixels within a basin stays.
+
+    A lowered basin moves as a whole, so a false object goes as a whole. A raised one takes along only its core, so an
+    object does not grow over the faint surroundings.
+
+    Args:
+        logits: (B, 1, rows, columns).
+        candidates: of these logits.
+        change: (n,).
+        settings: `core_logits`.
+    """
+    if len(candidates) == 0:
+        return logits
+
+    def per_pixel(values: Array) -> Tensor:
+        table = torch.from_numpy(np.concatenate([[0.0], values])).to(logits.device, logits.dtype)
+        return table[candidates.basins.long()]
+
+    move, floor = per_pixel(change), per_pixel(candidates.peak - settings.core_logits)
+    return torch.where((move < 0) | ((move > 0) & (logits >= floor)), logits + move, logits)
+
+
+def candidate_truth(candidates: Candidates, label: NDArray, *, reach_px: int = 2) -> NDArray[np.uint8]:
+    """Label of each candidate: 1 within reach of a microcalcification, else 2 within reach of "ignore", else 0.
+
+    Args:
+        candidates: of the batch.
+        label: (B, 1, rows, columns), 0 background, 1 microcalcification, 2 ignore.
+        reach_px: in rows and in columns.
+    """
+    size = (1, 1, 2 * reach_px + 1, 2 * reach_px + 1)
+    image, row, column = candidates.places.T
+    near = [ndimage.maximum_filter((label == value).astype(np.uint8), size)[image, 0, row, column] for value in (1, 2)]
+    return np.where(near[0] > 0, 1, np.where(near[1] > 0, IGNORE, 0)).astype(np.uint8)
+
+
+def fit_evidence(
+    evidence: Sequence[Evidence],
+    truth: Sequence[NDArray],
+    settings: EvidenceSettings,
+    *,
+    channels: Sequence[str] = ("logit", "score"),
+    penalty: float = 1.0,
+) -> EvidenceSettings:
+    """Settings with weights and bias by logistic regression on candidates of known truth, e.g. of injected pairs.
+
+    Minimises the summed cross-entropy plus penalty / 2 times the squared weights of standardised channels; weights of
+    logit, score and high-pass stay at 0 or more.
+
+    Args:
+        evidence: one record per batch.
+        truth: (n,) each, from `candidate_truth`; candidates that are neither 0 nor 1, or untested, are left out.
+        settings: with which the evidence was gathered.
+        channels: those used, among `CHANNELS`; the others get weight 0.
+        penalty: above 0.
+
+    Raises:
+        ValueError: unknown channels, or candidates of one kind only.
+    """
+    if not channels or set(channels) - set(CHANNELS):
+        raise ValueError(f"Expected channels among {CHANNELS}, got {tuple(channels)}; choose some of them")
+    used = [CHANNELS.index(channel) for channel in channels]
+    every = np.concatenate([record.features(settings)[:, used] for record in evidence])
+    label = np.concatenate([np.where(record.tested, one, IGNORE) for record, one in zip(evidence, truth, strict=True)])
+    every, label = every[label != IGNORE], label[label != IGNORE].astype(np.float64)
+    if not 0 < label.sum() < len(label):
+        raise ValueError(f"Expected true and false candidates, got {int(label.sum())} true of {len(label)}; add views")
+    mean, scale = every.mean(axis=0), np.maximum(every.std(axis=0), 1e-12)
+    weights, bias = _logistic((every - mean) / scale, label, [c in _MONOTONE for c in channels], penalty)
+    weights = weights / scale
+    fitted = dict.fromkeys((f"weight_{channel}" for channel in CHANNELS), 0.0)
+    fitted |= {f"weight_{channel}": float(weight) for channel, weight in zip(channels, weights, strict=True)}
+    return replace(settings, **fitted, bias=float(bias - weights @ mean))  # type: ignore[arg-type]
+
+
+def _logistic(features: Array, label: Array, monotone: Sequence[bool], penalty: float) -> tuple[Array, float]:
+    """Weights and constant of a penalised logistic regression, some weights bounded by 0 from below."""
+
+    def loss(parameters: Array) -> tuple[float, Array]:
+        weights, logits = parameters[:-1], features @ parameters[:-1] + parameters[-1]
+        residual = expit(logits) - label
+        value = np.sum(np.logaddexp(0.0, logits) - label * logits) + 0.5 * penalty * weights @ weights
+        return float(value), np.append(residual @ features + penalty * weights, residual.sum())
+
+    bounds = [(0.0 if one else None, None) for one in monotone] + [(None, None)]
+    start = np.zeros(features.shape[1] + 1)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12, "gtol": 1e-8})
+    return found.x[:-1], float(found.x[-1])

@@ -1,0 +1,291 @@
+"""Refinement by evidence on candidates, and test-time augmentation, its control at equal cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from monai.inferers import Inferer
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..functional import flow
+from ..functional.classical import high_pass_score
+from ..functional.evidence import (
+    Array,
+    Candidates,
+    Evidence,
+    EvidenceSettings,
+    Pass,
+    change_of_logits,
+    disc_sums,
+    find_candidates,
+    local_variance,
+    move_basins,
+    plan_passes,
+)
+from ..functional.noise import coordinate_noise
+from ..functional.seeds import seed_map
+from ..functional.windows import breast_windows, gather, pad_to_window
+from .windowed import Network, WindowedInferer, like_inputs, plain_image
+
+AUGMENTATIONS = (4, 8)
+
+
+class EvidenceInferer(Inferer):
+    """Moves the logits of candidates by what the generator and the high-pass say of them.
+
+    Candidates are maxima of p down to a low threshold. Windows without any cost nothing; without any in an image the
+    segmentor's logits come back bit by bit.
+
+    Args:
+        generator: velocity field (state, t, condition) -> velocity; a module is set to evaluation mode. None where the
+            settings give the score no weight: the control "p + multi-scale high-pass".
+        settings: choices and weights, e.g. from `fit_evidence`; None takes the defaults.
+        window_px: side of the window, the one both networks were trained on.
+        overlap: shared fraction of neighbouring windows, in [0, 1).
+        sw_batch_size: windows per call of a network.
+        noise_seed: picks the noise.
+        dtype: "float32", or "bfloat16" or "float16" for calls of the networks under autocast.
+        progress: show progress bars.
+
+    Attributes:
+        last_evidence: of the last call, one entry per candidate.
+        last_candidates: those candidates.
+        last_passes: calls of the generator per window, summed, in the last call.
+
+    Raises:
+        ValueError: an option out of its range, or a weight on the score without a generator.
+    """
+
+    def __init__(
+        self,
+        generator: flow.Generator | None,
+        *,
+        settings: EvidenceSettings | None = None,
+        window_px: int = 256,
+        overlap: float = 0.5,
+        sw_batch_size: int = 4,
+        noise_seed: int = 0,
+        dtype: str = "float32",
+        progress: bool = False,
+    ) -> None:
+        super().__init__()
+        self.settings = EvidenceSettings() if settings is None else settings
+        if generator is None and self.settings.weight_score > 0:
+            raise ValueError("Expected a generator for a score with weight, got None; pass one or weight_score=0")
+        self.generator = generator.eval() if isinstance(generator, nn.Module) else generator
+        self.windowed = WindowedInferer(window_px, overlap, sw_batch_size, dtype=dtype, progress=progress)
+        self.noise_seed = noise_seed
+        self.last_evidence: Evidence | None = None
+        self.last_candidates: Candidates | None = None
+        self.last_passes = 0
+
+    def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
+        """Refined logits of a batch of images.
+
+        Args:
+            inputs: (B, 1, rows, columns) in [-1, 1], exactly -1 outside the breast.
+            network: the segmentor, any callable: windows (N, 1, window_px, window_px) -> logits of that shape.
+            *args: passed on to the network.
+            **kwargs: passed on to the network.
+
+        Returns:
+            (B, 1, rows, columns) float32, with the metadata of the inputs if they carry any.
+
+        Raises:
+            ValueError: inputs or logits of another shape.
+        """
+        with torch.no_grad():
+            logits = self.windowed(plain_image(inputs), network, *args, **kwargs)
+        candidates, evidence = self.gather_evidence(inputs, logits)
+        change = change_of_logits(evidence, self.settings)
+        return like_inputs(move_basins(logits, candidates, change, self.settings), inputs)
+
+    def gather_evidence(
+        self, inputs: Tensor, logits: Tensor, *, every_channel: bool = False
+    ) -> tuple[Candidates, Evidence]:
+        """Candidates of given logits and what is known of them; channels without weight are left at 0.
+
+        Args:
+            inputs: (B, 1, rows, columns) in [-1, 1], exactly -1 outside the breast.
+            logits: the segmentor's, of that shape.
+            every_channel: also channels without weight, to fit weights.
+        """
+        image, wanted = plain_image(inputs), self.settings.weights != 0
+        candidates = find_candidates(logits, self.settings)
+        score, spread, high_pass = (np.zeros(len(candidates)) for _ in range(3))
+        tested = np.ones(len(candidates), bool)
+        self.last_passes = 0
+        if self.generator is not None and (every_channel or wanted[[1, 3]].any()):
+            score, spread, tested = self._scores(image, logits, candidates)
+        if every_channel or wanted[2]:
+            high_pass = self._high_pass(inputs, candidates)
+        self.last_candidates = candidates
+        self.last_evidence = Evidence(candidates.peak, score, spread, high_pass, tested)
+        return candidates, self.last_evidence
+
+    @torch.no_grad()
+    def _scores(self, image: Tensor, logits: Tensor, candidates: Candidates) -> tuple[Array, Array, np.ndarray]:
+        """Score, its spread over draws, and whether a candidate was tested; (n,) each."""
+        choice, side = self.settings, self.windowed.window_px
+        frame = pad_to_window(image, window_px=side)
+        windows = breast_windows(frame, window_px=side, overlap=self.windowed.overlap)
+        passes = plan_passes(candidates, windows, choice, window_px=side)
+        tested = np.zeros(len(candidates), bool)
+        tested[[index for one in passes for index in one.toggled]] = True
+        if isinstance(self.generator, nn.Module):
+            self.generator.to(image.device)
+        context = pad_to_window(self._context(logits), window_px=side, value=0.0)
+        runs = np.zeros((len(choice.times), choice.draws, len(candidates)))
+        rounds = len(choice.times) * choice.draws
+        self.last_passes = len(passes) * rounds
+        disabled = not self.windowed.progress
+        with tqdm(total=self.last_passes, desc="evidence", unit="window", leave=False, disable=disabled) as bar:
+            for number, draw in np.ndindex(runs.shape[:2]):
+                runs[number, draw] = self._score(frame, context, candidates, passes, number, draw, bar)
+        per_draw = runs.mean(axis=0)
+        return per_draw.mean(axis=0), per_draw.std(axis=0), tested
+
+    def _context(self, logits: Tensor) -> Tensor:
+        """Seeds that every pass gets."""
+        choice = self.settings
+        if choice.context_threshold is None:
+            return torch.zeros_like(logits)
+        return seed_map(torch.sigmoid(logits), threshold=choice.context_threshold, nms_px=choice.nms_px)
+
+    def _score(
+        self,
+        frame: Tensor,
+        context: Tensor,
+        candidates: Candidates,
+        passes: Sequence[Pass],
+        number: int,
+        draw: int,
+        bar: tqdm,
+    ) -> Array:
+        """Score of each candidate at one time and one draw, (n,); 0 for those that are not tested."""
+        kept, toggled, variance = (np.zeros(len(candidates)) for _ in range(3))
+        for start in range(0, len(passes), self.windowed.sw_batch_size):
+            chunk = passes[start : start + self.windowed.sw_batch_size]
+            error = self._error(frame, context, candidates, chunk, number, draw)
+            sums = disc_sums(error, radius_px=self.settings.disc_px).double().cpu().numpy()
+            means = local_variance(error, radius_px=self.settings.variance_px).double().cpu().numpy()
+            for plane, one in enumerate(chunk):
+                _read(kept, sums[plane, 0], candidates, one.owned, one)
+                _read(variance, means[plane, 0], candidates, one.owned, one)
+                _read(toggled, sums[plane, 0], candidates, one.toggled, one)
+            bar.update(len(chunk))
+        image, row, column = candidates.places.T
+        # Toggling takes a seed of the context away: the pass that keeps it is then the one with the seed.
+        sign = np.where(context.cpu().numpy()[image, 0, row, column] > 0, -1.0, 1.0)
+        return np.divide(sign * (kept - toggled), 2.0 * variance, out=np.zeros(len(kept)), where=variance > 0)
+
+    def _error(
+        self, frame: Tensor, context: Tensor, candidates: Candidates, chunk: Sequence[Pass], number: int, draw: int
+    ) -> Tensor:
+        """Squared error of the velocity (eq. 5) of a batch of passes, seeds declared complete."""
+        side, t = self.windowed.window_px, self.settings.times[number]
+        windows = [one.window for one in chunk]
+        x, seeds = gather(frame, windows, window_px=side), gather(context, windows, window_px=side)
+        for plane, one in enumerate(chunk):
+            for index in one.toggled:
+                row, column = _inside(candidates, index, one)
+                seeds[plane, 0, row, column] = 1.0 - seeds[plane, 0, row, column]
+        noise = [
+            coordinate_noise(
+                side, side, seed=self.noise_seed, refine_iter=number, draw=draw, top=w.top, left=w.left, device=x.device
+            )
+            for w in windows
+        ]
+        z = torch.stack(noise)[:, None]
+        condition = torch.cat([seeds, torch.ones_like(seeds)], dim=1)
+        times = torch.full((len(x),), t, dtype=x.dtype, device=x.device)
+        assert self.generator is not None
+        with self.windowed.autocast(x.device):
+            velocity = self.generator(flow.interpolate(x, z, t), times, condition)
+        return (velocity.float() - flow.velocity_target(x, z)).square()
+
+    def _high_pass(self, inputs: Tensor, candidates: Candidates) -> Array:
+        """Largest multi-scale high-pass near each candidate, (n,)."""
+        images, choice = plain_image(inputs).cpu().numpy(), self.settings
+        given = np.asarray(getattr(inputs, "meta", {}).get("spacing_mm", choice.spacing_mm), np.float64)
+        spacings, values = np.broadcast_to(given, (len(images), 2)), np.zeros(len(candidates))
+        reach = choice.high_pass_reach_px
+        for image in np.unique(candidates.places[:, 0]):
+            score = np.pad(high_pass_score(images[image, 0], spacing_mm=spacings[image]), reach)
+            for index in np.flatnonzero(candidates.places[:, 0] == image):
+                _, row, column = candidates.places[index]
+                values[index] = score[row : row + 2 * reach + 1, column : column + 2 * reach + 1].max()
+        return values
+
+
+def _inside(candidates: Candidates, index: int, one: Pass) -> tuple[int, int]:
+    """Row and column of a candidate within a window."""
+    _, row, column = candidates.places[index].tolist()
+    return row - one.window.top, column - one.window.left
+
+
+def _read(into: Array, values: np.ndarray, candidates: Candidates, indices: Sequence[int], one: Pass) -> None:
+    """Take the values of a window's map at some candidates."""
+    for index in indices:
+        into[index] = values[_inside(candidates, index, one)]
+
+
+class AugmentedInferer(Inferer):
+    """Test-time augmentation: mean logits over flips and turns of each window; a control that costs several passes.
+
+    Args:
+        augmentations: 4 (flips of rows and columns) or 8 (with their transposes).
+        window_px: side of the window, the one the network was trained on.
+        overlap: shared fraction of neighbouring windows, in [0, 1).
+        sw_batch_size: windows per call of the network.
+        dtype: "float32", or "bfloat16" or "float16" for calls of the network under autocast.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: an option out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        augmentations: int = 8,
+        window_px: int = 256,
+        overlap: float = 0.5,
+        sw_batch_size: int = 4,
+        dtype: str = "float32",
+        progress: bool = False,
+    ) -> None:
+        super().__init__()
+        if augmentations not in AUGMENTATIONS:
+            raise ValueError(f"Expected a number of augmentations among {AUGMENTATIONS}, got {augmentations}")
+        self.augmentations = augmentations
+        self.windowed = WindowedInferer(window_px, overlap, sw_batch_size, dtype=dtype, progress=progress)
+
+    def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
+        """Mean logits (B, 1, rows, columns); arguments as for `WindowedInferer`."""
+
+        def mean_logits(window: Tensor) -> Tensor:
+            total = torch.zeros_like(window)
+            for number in range(self.augmentations):
+                total += turn(network(turn(window, number), *args, **kwargs).float(), number, back=True)
+            return total / self.augmentations
+
+        return self.windowed(inputs, mean_logits)
+
+
+def turn(window: Tensor, number: int, *, back: bool = False) -> Tensor:
+    """One of the eight flips and turns of the last two axes, or the way back.
+
+    Args:
+        window: (..., side, side).
+        number: 0 to 7: bit 0 flips rows, bit 1 columns, bit 2 then transposes.
+        back: undo it.
+    """
+    axes = [axis for bit, axis in ((1, -2), (2, -1)) if number & bit]
+    if not number & 4:
+        return window.flip(axes)
+    return window.mT.flip(axes) if back else window.flip(axes).mT
