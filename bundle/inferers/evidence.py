@@ -12,19 +12,16 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..functional import flow
+from ..functional.candidates import Candidates, Pass, find_candidates, plan_passes
 from ..functional.classical import high_pass_score
 from ..functional.evidence import (
     Array,
-    Candidates,
     Evidence,
     EvidenceSettings,
-    Pass,
     change_of_logits,
     disc_sums,
-    find_candidates,
     local_variance,
     move_basins,
-    plan_passes,
 )
 from ..functional.noise import coordinate_noise
 from ..functional.seeds import seed_map
@@ -115,7 +112,7 @@ class EvidenceInferer(Inferer):
             every_channel: also channels without weight, to fit weights.
         """
         image, wanted = plain_image(inputs), self.settings.weights != 0
-        candidates = find_candidates(logits, self.settings)
+        candidates = find_candidates(logits, threshold=self.settings.threshold, nms_px=self.settings.nms_px)
         score, spread, high_pass = (np.zeros(len(candidates)) for _ in range(3))
         tested = np.ones(len(candidates), bool)
         self.last_passes = 0
@@ -133,7 +130,9 @@ class EvidenceInferer(Inferer):
         choice, side = self.settings, self.windowed.window_px
         frame = pad_to_window(image, window_px=side)
         windows = breast_windows(frame, window_px=side, overlap=self.windowed.overlap)
-        passes = plan_passes(candidates, windows, choice, window_px=side)
+        passes = plan_passes(
+            candidates, windows, apart_px=choice.apart_px, max_groups=choice.max_groups, window_px=side
+        )
         tested = np.zeros(len(candidates), bool)
         tested[[index for one in passes for index in one.toggled]] = True
         if isinstance(self.generator, nn.Module):
