@@ -1,5 +1,6 @@
 """Every compared system behind the inferers' interface."""
 
+from .ciecholewski import CiecholewskiInferer
 from .classical import (
     ClassicalInferer,
     DifferenceOfGaussiansInferer,
@@ -11,6 +12,7 @@ from .tuning import GRIDS, Sweep, Tuned, best_threshold, sweep_classical, tune_c
 
 __all__ = [
     "GRIDS",
+    "CiecholewskiInferer",
     "ClassicalInferer",
     "DifferenceOfGaussiansInferer",
     "HessianDifferenceOfGaussiansInferer",
