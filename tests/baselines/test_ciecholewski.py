@@ -20,7 +20,8 @@ def test_the_default_threshold_is_the_published_residue() -> None:
     score = ciecholewski_score(image[0, 0].numpy(), spacing_mm=SPACING)
     probs = torch.sigmoid(CiecholewskiInferer()(image, spacing_mm=SPACING))[0, 0].numpy()
     np.testing.assert_array_equal(probs >= 0.5, score >= np.float32(10 / 256))
-    assert (probs >= 0.5)[40:45, 50:56].all()
+    # The noise may cost an object its corners.
+    assert (probs >= 0.5)[40:45, 50:56].mean() > 0.9
 
 
 def test_a_higher_threshold_keeps_the_brighter_object() -> None:
