@@ -140,3 +140,24 @@ def _row_column(text: Any, where: str, path: str | PathLike[str]) -> tuple[float
     if found is None:
         raise refuse(path, f"Expected points of {where} as '(x, y)' in px, got {str(text)[:40]!r}; check the file")
     return float(found[2]), float(found[1])
+
+
+def write_rois(path: Path, rois: Rois) -> None:
+    """Write regions in INbreast's layout, for data sets whose truth are points or outlines.
+
+    `read_rois` gives the same regions back, `others` aside.
+
+    Args:
+        path: the XML file.
+        rois: positions as (row, column) in px; the file says "(column, row)".
+    """
+    entries = [_entry("Calcification", TYPE_POLYGON, polygon) for polygon in rois.polygons]
+    entries += [_entry("Calcification", TYPE_POINT, point[None]) for point in rois.points]
+    entries += [_entry("Cluster", TYPE_POLYGON, outline) for outline in rois.clusters]
+    image = {"ImageIndex": 0, "NumberOfROIs": len(entries), "ROIs": entries}
+    path.write_bytes(plistlib.dumps({"Images": [image]}))
+
+
+def _entry(name: str, kind: int, vertices: Vertices) -> dict[str, Any]:
+    points = [f"({float(column)!r}, {float(row)!r})" for row, column in vertices]
+    return {"Name": name, "Type": kind, "NumberOfPoints": len(points), "Point_px": points}

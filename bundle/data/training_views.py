@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .datalist import negatives_of
 from .errors import refuse
 from .find import find_mammograms
 from .phantom import phantom_datalist, phantom_seed
@@ -21,7 +22,8 @@ def training_views(
     """Negative views: clean phantoms, and the real normals of a folder if one is given.
 
     Args:
-        dataset_dir: folder of negative mammograms; "" for phantoms alone.
+        dataset_dir: folder of negative mammograms, or a datalist (.json) with a list `negatives`, as
+            `python -m scripts.prepare` writes it; "" for phantoms alone.
         phantom_dir: where phantoms are written, once.
         phantom_count: number of phantoms; 0 for none.
         phantom_spacing_mm: their pixel size.
@@ -32,10 +34,10 @@ def training_views(
         One dict per view: `image`, its path; `weight`, its relative frequency; for phantoms `known_clean`, True.
 
     Raises:
-        MammogramError: if the folder is missing or empty, or if a name in `exclude` fits no file of it.
+        MammogramError: if the folder or list is missing or empty, or if a name in `exclude` fits no file of it.
         ValueError: if there are neither real views nor phantoms.
     """
-    real = _without(find_mammograms(dataset_dir), exclude, dataset_dir) if dataset_dir else []
+    real = _without(_real(dataset_dir), exclude, dataset_dir) if dataset_dir else []
     phantoms = []
     if phantom_count:
         phantoms = phantom_datalist(
@@ -56,7 +58,11 @@ def training_views(
     ]
 
 
-def _without(views: list[dict[str, str]], exclude: Sequence[str], folder: str) -> list[dict[str, str]]:
+def _real(dataset_dir: str) -> list[dict[str, Any]]:
+    return negatives_of(dataset_dir) if Path(dataset_dir).suffix == ".json" else find_mammograms(dataset_dir)
+
+
+def _without(views: list[dict[str, Any]], exclude: Sequence[str], folder: str) -> list[dict[str, Any]]:
     """The views whose file names begin with none of the excluded names."""
     names = [Path(view["image"]).name for view in views]
     for prefix in exclude:

@@ -1,0 +1,70 @@
+"""Tables and files of data sets as people download them: wherever below the folder, with spaces and odd rows."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .errors import refuse
+
+
+def the_folder(source: str | Path) -> Path:
+    """The folder of a data set.
+
+    Raises:
+        MammogramError: if it does not exist or is a file.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        raise refuse(folder, "Expected the folder of a data set, found none; check --source")
+    return folder
+
+
+def find_files(source: Path, pattern: str) -> list[Path]:
+    """Files below a folder whose names fit a pattern, sorted; hidden ones are left out."""
+    return sorted(
+        path
+        for path in source.rglob(pattern)
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(source).parts)
+    )
+
+
+def find_table(source: Path, names: Sequence[str]) -> Path:
+    """The first of several possible tables below a folder.
+
+    Raises:
+        MammogramError: if there is none.
+    """
+    for name in names:
+        if found := find_files(source, name):
+            return found[0]
+    raise refuse(source, f"Expected {' or '.join(names)} below this folder, found none; check --source and the name")
+
+
+def read_rows(
+    path: Path, columns: Sequence[str], *, delimiter: str = ","
+) -> Iterator[tuple[int, dict[str, str] | None]]:
+    """Rows of a CSV file as stripped texts.
+
+    Args:
+        path: the file.
+        columns: that must be there, by the names in the first line, stripped.
+        delimiter: between columns.
+
+    Yields:
+        Number of the row (the header is 1), and its cells; None for a row that is cut short.
+
+    Raises:
+        MammogramError: if the file cannot be read or lacks a column.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            lines = list(csv.reader(file, delimiter=delimiter))
+    except (OSError, ValueError, csv.Error) as error:
+        raise refuse(path, f"Expected a CSV file, reading ended in {type(error).__name__}; copy it again") from error
+    header = [cell.strip() for cell in lines[0]] if lines else []
+    if missing := [column for column in columns if column not in header]:
+        raise refuse(path, f"Expected the columns {', '.join(columns)}, found no {missing[0]!r}; copy it again")
+    for number, cells in enumerate(lines[1:], start=2):
+        row = {key: cell.strip() for key, cell in zip(header, cells, strict=False)}
+        if any(row.values()):
+            yield number, row if all(column in row for column in columns) else None
