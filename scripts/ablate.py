@@ -1,8 +1,8 @@
 """What each ingredient of the synthesis brings: `python -m scripts.ablate --output-dir OUT`. See docs/ablation.md.
 
-Trains the segmentor with the full recipe and with each ingredient off, for the same short time from the same seed, and
-scores all on the tuning split of the shift benchmark. Ablations choose defaults, so the test split is never read.
-A run that was stopped goes on where it stopped.
+Trains the segmentor with the full recipe and with each ingredient off, for the same short time from the same seed and,
+with --initial-weights, from the same weights. All are scored on the tuning split of the shift benchmark: ablations
+choose defaults, so the test split is never read. A run that was stopped goes on where it stopped.
 """
 
 import argparse
@@ -77,8 +77,10 @@ def jobs_of(
     jobs = []
     for variant in chosen:
         options = {**shared, **(normals if variant.reads_normals else {}), **variant.overrides}
-        # Without the paths: results stay valid where the folder is moved to.
+        # Contents in place of paths: results stay valid where files are moved to.
         told = {name: value for name, value in options.items() if name != "phantom_dir"}
+        if "initial_weights" in told:
+            told["initial_weights"] = hashlib.sha256(Path(told["initial_weights"]).read_bytes()).hexdigest()
         key = fingerprint(__version__, config.get(), told)
         jobs.append(Job(variant, options, output / "runs" / f"{variant.name}-{key}"))
     return jobs
@@ -191,13 +193,20 @@ def run(arguments: argparse.Namespace) -> int:
         "val_interval": arguments.epochs + 1,
         "phantom_dir": str((output / "phantoms").resolve()),
     }
+    if arguments.initial_weights:
+        shared["initial_weights"] = str(arguments.initial_weights.resolve(strict=True))
     normals: dict[str, Any] = {}
     held_out: dict[str, Sequence[str]] = {}
     if arguments.normals:
         held_out = held_out_exams(exams_of(arguments.normals, arguments.exams), arguments.held_out)
         excluded = [Path(path).name for paths in held_out.values() for path in paths]
         normals = {"dataset_dir": str(arguments.normals.resolve()), "exclude": excluded}
-    chosen = chosen_variants(all_variants(config, seed=arguments.seed), arguments.variants, normals=bool(normals))
+    chosen = chosen_variants(
+        all_variants(config, seed=arguments.seed),
+        arguments.variants,
+        normals=bool(normals),
+        weights=bool(arguments.initial_weights),
+    )
     jobs = jobs_of(chosen, config, shared, normals, output)
     print(price(jobs, arguments.epochs * config["iterations_per_epoch"], seconds_per_step(config)), flush=True)
     if arguments.price_only:
@@ -240,6 +249,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--normals", type=Path, help="folder of negative mammograms; left out: phantoms alone")
     parser.add_argument("--exams", help="table (CSV) of image and exam; left out: what stands before the first _")
     parser.add_argument("--held-out", nargs="+", metavar="EXAM", help="exams to score on (default: every fourth)")
+    parser.add_argument("--initial-weights", type=Path, help="where all trainings start; left out: random weights")
     parser.add_argument("--epochs", type=int, default=3, help="of every training (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="some of them, as --price-only lists them")
@@ -251,7 +261,7 @@ def main(argv: list[str] | None = None) -> int:
     """Ablate; returns the exit status."""
     try:
         return min(run(_parser().parse_args(argv)), 1)
-    except (MammogramError, ValueError, subprocess.CalledProcessError) as error:
+    except (MammogramError, ValueError, OSError, subprocess.CalledProcessError) as error:
         print(f"ablate: {error}", file=sys.stderr)
         return 1
 

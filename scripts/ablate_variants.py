@@ -24,6 +24,7 @@ class Variant:
         overrides: ids of configs/train.yaml and their values.
         needs_normals: makes no difference, or is nothing, without real normals.
         reads_normals: whether the real normals are among its views, where there are any.
+        start: "scratch" or "weights" if it makes sense from random weights, or from given ones, alone; "" for both.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Variant:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     needs_normals: bool = False
     reads_normals: bool = True
+    start: str = ""
 
     @property
     def network(self) -> dict[str, Any]:
@@ -75,7 +77,14 @@ def all_variants(config: ConfigParser, *, seed: int = 0) -> dict[str, Variant]:
         Variant("no-floor", "visibility floor 0: no punctum is ignored", {f"{inject}::ignore_faint": False}),
         Variant("no-empty", "puncta in every patch", {f"{RANGES}::empty_share": 0.0}),
         Variant("no-pixel-size", "patches at the view's own pixel size", {f"{crop}::scale": [1.0, 1.0]}),
-        Variant("no-high-pass", "no high-passed input channel", {"network_def::high_pass_gain": 0.0}),
+        Variant("no-high-pass", "no high-passed input channel", {"network_def::high_pass_gain": 0.0}, start="scratch"),
+        Variant("no-object-loss", "the overlap losses of eq. 3 alone", {"lambda_objects": 0.0}, start="weights"),
+        Variant(
+            "object-loss-only",
+            "cross-entropy by objects alone",
+            {"loss::lambda_dice": 0.0, "loss::lambda_tversky": 0.0},
+            start="weights",
+        ),
         Variant("no-clipping", "gradients as they are", {f"{clipping}::_disabled_": True}),
         Variant("no-phantoms", "real normals alone", {"phantom_count": 0}, needs_normals=True),
         Variant("no-real", "phantoms alone", needs_normals=True, reads_normals=False),
@@ -83,21 +92,29 @@ def all_variants(config: ConfigParser, *, seed: int = 0) -> dict[str, Variant]:
     return {variant.name: variant for variant in variants}
 
 
-def chosen_variants(every: Mapping[str, Variant], names: Sequence[str] | None, *, normals: bool) -> list[Variant]:
+def chosen_variants(
+    every: Mapping[str, Variant], names: Sequence[str] | None, *, normals: bool, weights: bool = False
+) -> list[Variant]:
     """Variants to be trained, the full recipe first since all others are compared with it.
 
     Args:
         every: from `all_variants`.
         names: those wanted; None for all that can be.
         normals: whether there are real normals.
+        weights: whether trainings start from given weights.
 
     Raises:
-        ValueError: on an unknown name, or one that needs normals when there are none.
+        ValueError: on an unknown name, or one that needs normals, weights or random weights when there are none.
     """
-    possible = {name: variant for name, variant in every.items() if normals or not variant.needs_normals}
+    start = "weights" if weights else "scratch"
+    fitting = {name: variant for name, variant in every.items() if variant.start in ("", start)}
+    possible = {name: variant for name, variant in fitting.items() if normals or not variant.needs_normals}
     for name in names or ():
         if name not in every:
             raise ValueError(f"Expected variants among {', '.join(every)}, got {name!r}; choose some of these")
+        if name not in fitting:
+            remedy = "leave --initial-weights out" if weights else "pass --initial-weights"
+            raise ValueError(f"Expected variants that can start from {start}, got {name}; {remedy}")
         if name not in possible:
             raise ValueError(f"Expected --normals with the variant {name}, got none; pass a folder or leave it out")
     return [variant for name, variant in possible.items() if names is None or name in (FULL, *names)]

@@ -21,6 +21,8 @@ from bundle.data.real_backgrounds import RealBackgrounds, exams_of
 from bundle.data.records import load_record, save_record
 from bundle.data.shift_benchmark import CONDITIONS, shift_cases, write_cases
 from bundle.engines.benchmark import Case, KeptMaps, Record, Row, View, run_cases
+from bundle.reports.failures import Spot, failure_sheet, failures
+from bundle.reports.figures import png
 from bundle.reports.panels import PanelCase
 from bundle.reports.report import write_report
 from bundle.transforms import BreastMaskd, MammogramWindowd
@@ -118,6 +120,8 @@ def real(arguments: argparse.Namespace) -> None:
     folds = ClassicalFolds(arguments.systems, tuning, cache=arguments.output_dir / "tuning")
     records: list[Record] = []
     shown: dict[str, list[PanelCase]] = {"real": []}
+    false: list[Spot] = []
+    missed: list[Spot] = []
     for number, exam in enumerate(exams):
         print(f"Held out: {exam} ({number + 1} of {len(exams)})", flush=True)
         if networks is not None and weights_dir is not None:
@@ -127,8 +131,20 @@ def real(arguments: argparse.Namespace) -> None:
         if arguments.injections:
             # The first crop's first injection; the crop itself comes before it.
             shown["real"] += panels(rows, cases[exam][1:2], maps)[: SHOWN - len(shown["real"])]
+        for case in cases[exam]:
+            wrong, overlooked = failures_of(rows[0], case, maps)
+            # False positives are counted on clean crops, so it is theirs that are shown.
+            false += wrong if case.case.endswith(" clean") else []
+            missed += overlooked
     pooled = [{**record, "dataset": "real"} for record in records]
     report(records + pooled, shown, arguments, maps, title="Real backgrounds")
+    system = systems_of(records)[0]
+    for file, spots, what in (
+        ("false_marks", false, "strongest false marks on crops without injection"),
+        ("missed", missed, "plainest calcifications that it misses"),
+    ):
+        sheet = failure_sheet(spots, f"{system}: {what} ({len(spots)} in all)")
+        (arguments.output_dir / f"{file}.png").write_bytes(png(sheet))
 
 
 def _networks(arguments: argparse.Namespace) -> Networks | None:
@@ -175,6 +191,25 @@ def panels(rows: Sequence[Row], cases: Sequence[Case], maps: KeptMaps) -> list[P
     return made
 
 
+def failures_of(row: Row, case: Case, maps: KeptMaps) -> tuple[list[Spot], list[Spot]]:
+    """False marks and misses of a row on a case, for the pictures."""
+    view = case.load()
+    return failures(
+        view["image"],
+        view["label"],
+        maps.probs(row.system, case, view),
+        name=case.patient,
+        threshold=row.threshold,
+        spacing_mm=view["spacing_mm"],
+        region=view["breast"],
+    )
+
+
+def systems_of(records: Sequence[Record]) -> list[str]:
+    """Names of the systems, in the order of their records."""
+    return list(dict.fromkeys(record["system"] for record in records))
+
+
 def report(
     records: Sequence[Record],
     shown: Mapping[str, Sequence[PanelCase]],
@@ -184,7 +219,7 @@ def report(
     title: str,
 ) -> None:
     """Write tables, plots and the page, and print the table and the times."""
-    systems = list(dict.fromkeys(record["system"] for record in records))
+    systems = systems_of(records)
     reference = next((name for name in systems if name.startswith(REFERENCE)), None)
     write_report(
         arguments.output_dir,

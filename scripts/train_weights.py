@@ -1,6 +1,7 @@
 """All shipped weights from one command, resumable: `python -m scripts.train_weights --normals DIR --output-dir OUT`.
 
-1. `base`: the segmentor on phantoms alone.
+1. `base`: the segmentor on phantoms alone, first with the published loss, whose overlap ratios find the rare positives
+   sooner, then with the cross-entropy by objects beside it, which tells faint calcifications from the background.
 2. `segmentor`: the base, trained further on all normals: OUT/segmentor/model.pt.
 3. `generator`: OUT/generator/generator_ema.pt.
 4. `folds`: the base, trained further without each group of exams in turn: OUT/folds/EXAM.pt, with which
@@ -19,9 +20,10 @@ from bundle.data.real_backgrounds import exams_of
 from scripts.shipped import ROOT
 
 STAGES = ("base", "segmentor", "folds", "generator")
-BASE = {"epochs": 16, "learning_rate": 8e-4, "val_interval": 16}
+WARM = {"epochs": 9, "learning_rate": 8e-4, "val_interval": 100}
+BASE = {"epochs": 12, "learning_rate": 8e-4, "val_interval": 100}
 FURTHER = {"epochs": 8, "learning_rate": 5e-4, "val_interval": 100}
-FOLD = {"epochs": 3, "learning_rate": 5e-4, "val_interval": 100}
+FOLD = {"epochs": 4, "learning_rate": 5e-4, "val_interval": 100}
 
 
 def train(config: str, output_dir: Path, result: str, options: Mapping[str, object]) -> Path:
@@ -91,10 +93,12 @@ def main(argv: list[str] | None = None) -> int:
             raise MammogramError(f"Expected 2 to {len(exams)} folds for {len(exams)} exams, got {arguments.folds}")
         base = output / "base" / "model.pt"
         if {"base", "segmentor", "folds"} & set(arguments.stages):
-            base = train("train", output / "base", "model.pt", {**shared, **BASE, **trial})
+            warm = train("train", output / "warm", "model.pt", {**shared, **WARM, **trial})
+            further = {**shared, **BASE, **trial, "initial_weights": warm.resolve()}
+            base = train("train", output / "base", "model.pt", further)
         if "segmentor" in arguments.stages:
-            further = {**normals, **FURTHER, **trial, "initial_weights": base.resolve()}
-            train("train", output / "segmentor", "model.pt", further)
+            last = {**normals, **FURTHER, **trial, "initial_weights": base.resolve()}
+            train("train", output / "segmentor", "model.pt", last)
         if "folds" in arguments.stages:
             train_folds(exams, base, output / "folds", arguments.folds, {**normals, **FOLD, **trial})
         if "generator" in arguments.stages:

@@ -41,10 +41,17 @@ def add_hard_negatives(
 
 
 def _line(
-    shape: tuple[int, int], rng: np.random.Generator, centre_px: np.ndarray, length_px: float, width_px: float
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    centre_px: np.ndarray,
+    length_px: float,
+    width_px: float,
+    *,
+    angle: float | None = None,
 ) -> Array:
-    """A bent line with a Gaussian profile, fading at its ends, peak 1."""
-    angle, bow = rng.uniform(0, math.pi), rng.uniform(-0.2, 0.2) * length_px
+    """A bent line with a Gaussian profile, fading at its ends, peak 1; its angle is drawn when None."""
+    drawn, bow = rng.uniform(0, math.pi), rng.uniform(-0.2, 0.2) * length_px
+    angle = drawn if angle is None else angle
     steps = np.linspace(-1.0, 1.0, max(8, int(2 * length_px)))
     along, across = steps * length_px / 2, bow * (1 - steps**2)
     rows = centre_px[0] + along * math.sin(angle) + across * math.cos(angle)
@@ -68,6 +75,26 @@ def _fibres(shape: tuple[int, int], rng: np.random.Generator, spacing_mm: float)
         added += rng.uniform(0.7, 3.0) * _line(
             shape, rng, position, rng.uniform(3, 15) / spacing_mm, rng.uniform(0.1, 0.4) / spacing_mm
         )
+    return added
+
+
+def _strands(shape: tuple[int, int], rng: np.random.Generator, spacing_mm: float) -> Array:
+    """A bundle of short strands side by side, as in ligaments: where they meet, a bright streak is left over."""
+    centre, angle = rng.uniform((0, 0), shape), rng.uniform(0, math.pi)
+    along = np.array([math.sin(angle), math.cos(angle)])
+    across = np.array([math.cos(angle), -math.sin(angle)])
+    added = np.zeros(shape, np.float32)
+    for _ in range(rng.integers(3, 10)):
+        place = centre + (rng.normal(0.0, 2.0) * along + rng.normal(0.0, 0.4) * across) / spacing_mm
+        line = _line(
+            shape,
+            rng,
+            place,
+            rng.uniform(1, 6) / spacing_mm,
+            rng.uniform(0.12, 0.45) / spacing_mm,
+            angle=angle + rng.normal(0.0, 0.12),
+        )
+        added += rng.uniform(0.7, 3.0) * line
     return added
 
 
@@ -137,6 +164,7 @@ def _grain(shape: tuple[int, int], rng: np.random.Generator, spacing_mm: float) 
 
 HARD_NEGATIVES: dict[str, Callable[[tuple[int, int], np.random.Generator, float], Array]] = {
     "fibres": _fibres,
+    "strands": _strands,
     "vessel": _vessel,
     "blob": _blob,
     "rim": _rim,

@@ -15,7 +15,7 @@ from .puncta import REFERENCE_MM, Array, Punctum, render_punctum, sample_diamete
 
 # A punctum below this detectability (peak CNR x sqrt(pixels at half maximum)) cannot be seen; a network taught it
 # hallucinates.
-VISIBILITY_FLOOR = 5.0
+VISIBILITY_FLOOR = 4.0
 # Windows of the local contrast kappa: what is finer than the first is "high-passed", its deviation is taken over the
 # second.
 HIGH_PASS_MM = 1.0
@@ -69,7 +69,7 @@ class InjectionRanges:
         default_factory=lambda: {"grouped": 0.5, "linear": 0.2, "segmental": 0.1, "regional": 0.1, "diffuse": 0.1}
     )
     isolated: tuple[int, int] = (0, 4)
-    cnr: tuple[float, float] = (2.0, 15.0)
+    cnr: tuple[float, float] = (1.2, 12.0)
     cnr_spread: float = 0.35
     by_thickness_share: float = 0.5
     blur_sigma_mm: tuple[float, float] = (0.025, 0.065)

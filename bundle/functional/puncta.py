@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 Array = NDArray[np.float32]
 
 # Reported mean diameters run from 188 um (benign) to 324 um (comedo) with a second mode at 500-700 um.
-DIAMETER_MEDIAN_MM = 0.22
+DIAMETER_MEDIAN_MM = 0.2
 DIAMETER_SIGMA_LOG = 0.45
 SECOND_MODE_MM = 0.6
 SECOND_MODE_SIGMA_LOG = 0.15

@@ -1,7 +1,13 @@
-"""Dice and focal Tversky losses (eq. 3), with their sums over the whole batch."""
+"""Dice and focal Tversky losses (eq. 3), with their sums over the whole batch, and a cross-entropy by objects."""
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+# Pixels that each calcification counts for in the cross-entropy, and the window over which its area is taken: larger
+# ones count for more, in proportion to their area over that of the window.
+PIXELS_PER_OBJECT = 10.0
+OBJECT_WINDOW_PX = 9
 
 
 def overlap_sums(probs: Tensor, target: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
@@ -52,3 +58,27 @@ def focal_tversky_loss(
     index = (true_positive + smooth) / (true_positive + alpha * false_positive + beta * false_negative + smooth)
     # The derivative of a power below one is infinite at zero.
     return (1 - index).clamp_min(1e-7) ** (1 / gamma)
+
+
+def object_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Cross-entropy in which a calcification of three pixels counts for as much as one of fifty.
+
+    A positive pixel's weight is `PIXELS_PER_OBJECT` over the positive pixels in the window around it, so that the
+    weights of an object that fits into the window add up to that number. The sum is divided by the weight of all
+    positives and that of one object more: a batch without any stays finite. Overlap ratios saturate where a pixel is
+    surely wrong; the logarithm keeps faint calcifications apart from the background below any threshold.
+
+    Args:
+        logits: (B, 1, rows, columns).
+        target: 0 or 1, like `logits`.
+        weight: 0 where a pixel does not count, like `logits`.
+
+    Returns:
+        A scalar.
+    """
+    weight = torch.ones_like(logits) if weight is None else weight
+    area = functional.avg_pool2d(target, OBJECT_WINDOW_PX, 1, OBJECT_WINDOW_PX // 2, divisor_override=1)
+    positive = weight * target * PIXELS_PER_OBJECT / area.clamp_min(1)
+    negative = weight * (1 - target)
+    total = (positive * functional.softplus(-logits) + negative * functional.softplus(logits)).sum()
+    return total / (positive.sum() + PIXELS_PER_OBJECT)

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from ..functional.confusion import IGNORE, MICROCALCIFICATION
-from ..functional.segmentation_loss import dice_loss, focal_tversky_loss, overlap_sums
+from ..functional.segmentation_loss import dice_loss, focal_tversky_loss, object_cross_entropy, overlap_sums
 
 
 class DiceFocalTverskyLoss(nn.Module):
-    """lambda_dice * Dice + lambda_tversky * focal Tversky, eq. 3.
+    """lambda_dice * Dice + lambda_tversky * focal Tversky (eq. 3) + lambda_objects * cross-entropy by objects.
 
     Sums run over the batch before the ratio: an empty patch with a near-empty prediction would otherwise score a loss
     near 1.
@@ -16,6 +16,7 @@ class DiceFocalTverskyLoss(nn.Module):
     Args:
         lambda_dice: weight of the Dice loss.
         lambda_tversky: weight of the focal Tversky loss.
+        lambda_objects: weight of `object_cross_entropy`; 0 is the published loss.
         alpha: price of a false positive.
         beta: price of a false negative.
         gamma: focus; the exponent is 1 / gamma.
@@ -27,13 +28,14 @@ class DiceFocalTverskyLoss(nn.Module):
         *,
         lambda_dice: float = 1.0,
         lambda_tversky: float = 1.0,
+        lambda_objects: float = 0.0,
         alpha: float = 0.3,
         beta: float = 0.7,
         gamma: float = 4 / 3,
         smooth: float = 1.0,
     ) -> None:
         super().__init__()
-        self.lambda_dice, self.lambda_tversky = lambda_dice, lambda_tversky
+        self.lambda_dice, self.lambda_tversky, self.lambda_objects = lambda_dice, lambda_tversky, lambda_objects
         self.alpha, self.beta, self.gamma, self.smooth = alpha, beta, gamma, smooth
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
@@ -54,6 +56,10 @@ class DiceFocalTverskyLoss(nn.Module):
                 f"Expected logits and label of one shape, got {tuple(logits.shape)} and {tuple(label.shape)}"
             )
         label = torch.as_tensor(label)
-        sums = overlap_sums(logits.float().sigmoid(), (label == MICROCALCIFICATION).float(), (label != IGNORE).float())
+        logits, target, weight = logits.float(), (label == MICROCALCIFICATION).float(), (label != IGNORE).float()
+        sums = overlap_sums(logits.sigmoid(), target, weight)
         tversky = focal_tversky_loss(*sums, alpha=self.alpha, beta=self.beta, gamma=self.gamma, smooth=self.smooth)
-        return self.lambda_dice * dice_loss(*sums, smooth=self.smooth) + self.lambda_tversky * tversky
+        loss = self.lambda_dice * dice_loss(*sums, smooth=self.smooth) + self.lambda_tversky * tversky
+        if self.lambda_objects:
+            loss = loss + self.lambda_objects * object_cross_entropy(logits, target, weight)
+        return loss

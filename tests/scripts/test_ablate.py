@@ -151,13 +151,37 @@ def test_without_the_floor_faint_puncta_are_labelled_and_the_image_is_the_same()
 
 
 def test_variants_that_need_normals_are_left_out_without_and_refused_by_name() -> None:
-    assert {variant.name for variant in chosen_variants(VARIANTS, None, normals=True)} == set(VARIANTS)
+    every = {variant.name for variant in chosen_variants(VARIANTS, None, normals=True)}
     without = {variant.name for variant in chosen_variants(VARIANTS, None, normals=False)}
-    assert set(VARIANTS) - without == NORMALS_ONLY == {"no-screening", "no-phantoms", "no-real"}
+    assert every - without == NORMALS_ONLY == {"no-screening", "no-phantoms", "no-real"}
     with pytest.raises(ValueError, match="Expected --normals with the variant no-real"):
         chosen_variants(VARIANTS, ["no-real"], normals=False)
     with pytest.raises(ValueError, match="'no-luck'"):
         chosen_variants(VARIANTS, ["no-luck"], normals=True)
+
+
+def test_variants_of_the_start_are_left_out_at_the_other_start_and_refused_by_name() -> None:
+    scratch, trained = (
+        {variant.name for variant in chosen_variants(VARIANTS, None, normals=True, weights=weights)}
+        for weights in (False, True)
+    )
+    assert scratch | trained == set(VARIANTS)
+    assert scratch - trained == {"no-high-pass"}
+    assert trained - scratch == {"no-object-loss", "object-loss-only"}
+    with pytest.raises(ValueError, match="no-object-loss; pass --initial-weights"):
+        chosen_variants(VARIANTS, ["no-object-loss"], normals=True)
+    with pytest.raises(ValueError, match="no-high-pass; leave --initial-weights out"):
+        chosen_variants(VARIANTS, ["no-high-pass"], normals=True, weights=True)
+
+
+def test_other_initial_weights_are_another_training_wherever_they_lie(tmp_path: Path) -> None:
+    folders = []
+    for number, content in enumerate(("a", "a", "b")):
+        path = tmp_path / f"{number}.pt"
+        path.write_text(content)
+        (job,) = ablate.jobs_of([VARIANTS[FULL]], config(), {"initial_weights": str(path)}, {}, tmp_path)
+        folders.append(job.folder)
+    assert folders[0] == folders[1] != folders[2]
 
 
 def test_the_full_recipe_always_comes_first() -> None:

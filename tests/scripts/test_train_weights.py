@@ -61,8 +61,9 @@ def test_the_base_sees_no_real_view_and_all_further_trainings_start_from_it(
 ) -> None:
     output = tmp_path / "out"
     train_weights.main(["--normals", str(normals), "--output-dir", str(output)])
-    base, *others = runs
-    assert "dataset_dir" not in base
+    warm, base, *others = runs
+    assert "dataset_dir" not in warm | base
+    assert base["initial_weights"] == str(output / "warm" / "model.pt")
     for options in others:
         if "generator" not in options["config_file"]:
             assert options["initial_weights"] == str(output / "base" / "model.pt")
@@ -71,7 +72,7 @@ def test_the_base_sees_no_real_view_and_all_further_trainings_start_from_it(
 def test_a_second_run_trains_nothing(normals: Path, tmp_path: Path, runs: list[dict[str, str]]) -> None:
     for _ in range(2):
         train_weights.main(["--normals", str(normals), "--output-dir", str(tmp_path / "out")])
-    assert len(runs) == 1 + 1 + 2 + 1
+    assert len(runs) == 2 + 1 + 2 + 1
 
 
 def test_more_folds_than_exams_are_refused_in_one_line(
