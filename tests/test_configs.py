@@ -22,8 +22,9 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 TRAININGS = ("train", "train_generator")
 NAMES = (*TRAININGS, "inference", "evaluate")
-# What is laid over one of these, as the second of a list.
-OVERLAYS = tuple(path.stem for path in sorted(CONFIGS.glob("*.yaml")) if path.stem not in NAMES)
+# What is laid over one of these, as the second of a list. Compared systems go over `train` alone and have own tests.
+COMPARED = {path.stem for path in CONFIGS.glob("train_*.yaml")} - set(TRAININGS)
+OVERLAYS = tuple(path.stem for path in sorted(CONFIGS.glob("*.yaml")) if path.stem not in {*NAMES, *COMPARED})
 # Where MONAI, its Label server and the model zoo enter a config.
 ENTRIES = ("initialize", "run", "training", "evaluate")
 # What MONAI reads off a config by name for `--tracking`.

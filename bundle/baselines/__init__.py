@@ -8,6 +8,8 @@ from .classical import (
     HighPassInferer,
     TopHatInferer,
 )
+from .network import NetworkInferer
+from .segai import SignalRefinedInferer
 from .tuning import GRIDS, Sweep, Tuned, best_threshold, sweep_classical, tune_classical
 
 __all__ = [
@@ -17,6 +19,8 @@ __all__ = [
     "DifferenceOfGaussiansInferer",
     "HessianDifferenceOfGaussiansInferer",
     "HighPassInferer",
+    "NetworkInferer",
+    "SignalRefinedInferer",
     "Sweep",
     "TopHatInferer",
     "Tuned",

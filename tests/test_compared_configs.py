@@ -1,0 +1,123 @@
+"""The configs of the compared systems: each is laid over `train`, builds its network, and trains for an epoch."""
+
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from pydoc import locate
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigComponent, ConfigParser, ConfigWorkflow, ReferenceResolver
+from monai.utils import set_determinism
+
+from bundle.data import phantom_datalist
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / "configs"
+SYSTEMS = {
+    "train_segai": ("train_segai",),
+    "train_segai_published": ("train_segai", "train_segai_published"),
+}
+PUBLISHED = tuple(name for name in SYSTEMS if name.endswith("published"))
+SMALL_PHANTOM = {"spacing_mm": 0.1, "height_mm": 60.0, "width_mm": 48.0}
+
+
+def _files(name: str) -> list[str]:
+    return [str(CONFIGS / f"{file}.yaml") for file in ("train", *SYSTEMS[name])]
+
+
+def _merged(name: str) -> ConfigParser:
+    return ConfigParser(ConfigParser.load_config_files(_files(name)))
+
+
+def _components(config: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(config, dict) and "_target_" in config:
+        yield config
+    for value in config.values() if isinstance(config, dict) else config if isinstance(config, list) else ():
+        yield from _components(value)
+
+
+def test_every_config_of_a_compared_system_is_tested() -> None:
+    assert set(SYSTEMS) == {path.stem for path in CONFIGS.glob("train_*.yaml")} - {"train_generator"}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_nothing_in_it_goes_unused(name: str) -> None:
+    """MONAI would take a misspelt id of the top level without a word."""
+    parser, seen, waiting = _merged(name), set(), ["initialize", "training"]
+    while waiting:
+        found = waiting.pop()
+        if found not in seen:
+            seen.add(found)
+            waiting += ReferenceResolver.find_refs_in_config(parser[found], found)
+    overlay = ConfigParser.load_config_file(str(CONFIGS / f"{name}.yaml"))
+    assert {key.lstrip("+").split("#")[0] for key in overlay} <= {id.split("::")[0] for id in seen}
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_target_exists_and_takes_its_arguments(name: str) -> None:
+    for component in _components(_merged(name).config):
+        target = locate(str(ConfigComponent(component).resolve_module_name()))
+        assert callable(target), component["_target_"]
+        arguments = {key: None for key in component if key not in ConfigComponent.non_arg_keys}
+        try:
+            inspect.signature(target).bind_partial(**arguments)
+        except TypeError as error:
+            pytest.fail(f"{component['_target_']}: {error}")
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_handlers_are_changed_where_they_are(name: str) -> None:
+    """Overlays name handlers by their number."""
+    handlers = _merged(name)["train"]["handlers"]
+    plain = ConfigParser(ConfigParser.load_config_file(str(CONFIGS / "train.yaml")))["train"]["handlers"]
+    assert [h["_target_"] for h in handlers] == [h["_target_"] for h in plain]
+    assert handlers[5]["_target_"].endswith("TrainingProgress")
+    assert handlers[9]["_target_"].endswith("TrackedParameters")
+    assert handlers[9]["parameters"]["system"] == handlers[5]["label"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_published_network_is_built_and_runs_once(name: str) -> None:
+    network = _merged(name).get_parsed_content("network_def").eval()
+    with torch.no_grad():
+        assert network(torch.zeros(1, 1, 64, 64)).shape == (1, 1, 64, 64)
+
+
+@pytest.fixture(scope="module")
+def normals(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one small clean view."""
+    folder = tmp_path_factory.mktemp("normals")
+    phantom_datalist(folder, count=1, first_seed=7, calcified=False, **SMALL_PHANTOM)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("phantoms")
+
+
+# Other people's notes on reading PNG files.
+@pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
+@pytest.mark.train
+@pytest.mark.parametrize("name", [name for name in SYSTEMS if name not in PUBLISHED])
+def test_it_trains_for_an_epoch(name: str, normals: Path, phantoms: Path, tmp_path: Path) -> None:
+    small = {f"validate::files::{key}": value for key, value in SMALL_PHANTOM.items()}
+    small |= {
+        **{"bundle_root": str(ROOT), "dataset_dir": str(normals), "phantom_dir": str(phantoms), "device": "cpu"},
+        **{"phantom_count": 0, "validate::files::count": 1, "val_interval": 1, "output_dir": str(tmp_path)},
+        **{"epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "window_px": 64, "num_workers": 0},
+    }
+    workflow = ConfigWorkflow(_files(name), workflow_type="train", **small)
+    try:
+        workflow.initialize()
+        assert workflow.check_properties() == []
+        before = {key: value.clone() for key, value in workflow.parser.get_parsed_content("network").named_parameters()}
+        workflow.run()
+    finally:
+        set_determinism(None)
+    after = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert all(torch.isfinite(value).all() for value in after.values())
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+    assert 0 <= workflow.evaluator.state.metrics["val_recall"] <= 1
