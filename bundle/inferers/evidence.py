@@ -51,7 +51,8 @@ class EvidenceInferer(Inferer):
     Attributes:
         last_evidence: of the last call, one entry per candidate.
         last_candidates: those candidates.
-        last_passes: calls of the generator per window, summed, in the last call.
+        last_windows: windows that the generator looked at in the last call,
+        last_passes: and its calls per window, summed.
 
     Raises:
         ValueError: an option out of its range, or a weight on the score without a generator.
@@ -78,7 +79,7 @@ class EvidenceInferer(Inferer):
         self.noise_seed = noise_seed
         self.last_evidence: Evidence | None = None
         self.last_candidates: Candidates | None = None
-        self.last_passes = 0
+        self.last_windows = self.last_passes = 0
 
     def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
         """Refined logits of a batch of images.
@@ -115,7 +116,7 @@ class EvidenceInferer(Inferer):
         candidates = find_candidates(logits, threshold=self.settings.threshold, nms_px=self.settings.nms_px)
         score, spread, high_pass = (np.zeros(len(candidates)) for _ in range(3))
         tested = np.ones(len(candidates), bool)
-        self.last_passes = 0
+        self.last_windows = self.last_passes = 0
         if self.generator is not None and (every_channel or wanted[[1, 3]].any()):
             score, spread, tested = self._scores(image, logits, candidates)
         if every_channel or wanted[2]:
@@ -140,7 +141,7 @@ class EvidenceInferer(Inferer):
         context = pad_to_window(self._context(logits), window_px=side, value=0.0)
         runs = np.zeros((len(choice.times), choice.draws, len(candidates)))
         rounds = len(choice.times) * choice.draws
-        self.last_passes = len(passes) * rounds
+        self.last_windows, self.last_passes = len({one.window for one in passes}), len(passes) * rounds
         disabled = not self.windowed.progress
         with tqdm(total=self.last_passes, desc="evidence", unit="window", leave=False, disable=disabled) as bar:
             for number, draw in np.ndindex(runs.shape[:2]):

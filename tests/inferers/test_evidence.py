@@ -1,0 +1,317 @@
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from torch import Tensor
+
+from bundle.functional import windows as windows_module
+from bundle.functional.evidence import EvidenceSettings
+from bundle.inferers import AugmentedInferer, EvidenceInferer, WindowedInferer
+from bundle.inferers import evidence as evidence_module
+from bundle.inferers.evidence import turn
+
+from .toys import Generator, Segmentor, view
+
+SIDE = 32
+REAL, FALSE = (16, 10), (16, 24)
+
+
+def _inferer(generator: object = None, *, settings: dict[str, object] | None = None, **options: object):
+    choice = EvidenceSettings(**({"apart_px": 6, "max_groups": 9} | (settings or {})))  # type: ignore[arg-type]
+    return EvidenceInferer(generator or Generator(), settings=choice, **({"window_px": 16} | options))  # type: ignore[arg-type]
+
+
+def spots(window: Tensor) -> Tensor:
+    """Logits -8, and -1 at two places, whatever is there."""
+    logits = torch.full_like(window, -8.0)
+    for row, column in (REAL, FALSE):
+        logits[..., row, column] = -1.0
+    return logits
+
+
+def spot_image() -> Tensor:
+    """Flat, with one pixel brighter by 1."""
+    image = torch.full((1, 1, SIDE, SIDE), -0.5)
+    image[..., REAL[0], REAL[1]] += 1.0
+    return image
+
+
+def believer(state: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+    """Is sure that the image is flat, and brighter by 1 where a seed is: its error is (belief - x) / (1 - t)."""
+    return (-0.5 + condition[:, :1] - state) / (1.0 - t.view(-1, 1, 1, 1))
+
+
+def _judge(**settings: object) -> EvidenceInferer:
+    return _inferer(believer, settings={"apart_px": 6, "variance_px": 2} | settings, window_px=SIDE)
+
+
+# What evidence does.
+
+
+def test_a_spot_explained_by_its_seed_rises_and_one_that_is_not_falls() -> None:
+    inferer = _judge()
+    change = inferer(spot_image(), spots) - spots(spot_image())
+    assert change[0, 0, REAL[0], REAL[1]] == pytest.approx(4.0, abs=1e-5)
+    assert change[0, 0, FALSE[0], FALSE[1]] == pytest.approx(-4.0, abs=1e-5)
+    change[..., [REAL[0], FALSE[0]], [REAL[1], FALSE[1]]] = 0.0
+    assert (change == 0).all()
+
+
+@pytest.mark.parametrize("t", [0.3, 0.7])
+def test_the_score_is_the_error_saved_over_twice_the_local_variance(t: float) -> None:
+    inferer = _judge(times=(t,))
+    inferer(spot_image(), spots)
+    assert inferer.last_candidates.places[:, 1:].tolist() == [list(REAL), list(FALSE)]
+    # All error of the pass without seeds is 1 / (1 - t)^2 in one of the 25 pixels of the square.
+    assert inferer.last_evidence.score[0] == pytest.approx(25 / 2, rel=1e-3)
+    assert inferer.last_evidence.score[1] < -1e3
+
+
+def test_a_seed_of_the_context_is_judged_by_taking_it_away() -> None:
+    image = spot_image() + 0.05 * torch.randn(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    seen: list[Tensor] = []
+
+    def generator(state: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        seen.append(condition[:, 0].sum(dim=(1, 2)))
+        return believer(state, t, condition)
+
+    settings = {"context_threshold": 0.2, "variance_px": 2}
+    inferer = _inferer(generator, settings=settings, window_px=SIDE)
+    inferer(image, spots)
+    assert torch.cat(seen).tolist() == [2.0, 0.0]
+    assert inferer.last_evidence.score[0] > 5
+    assert inferer.last_evidence.score[1] < -5
+
+
+def test_a_generator_that_ignores_its_seed_changes_nothing() -> None:
+    def blind(state: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        return 0.3 - 0.5 * state
+
+    image = view()
+    inferer = _inferer(blind)
+    assert torch.equal(inferer(image, Segmentor()), WindowedInferer(16)(image, Segmentor()))
+    assert inferer.last_evidence.tested.any()
+
+
+def test_seeds_are_declared_complete_and_apart() -> None:
+    seen: list[Tensor] = []
+
+    def generator(state: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        seen.append(condition.clone())
+        return torch.zeros_like(state)
+
+    _inferer(generator, settings={"apart_px": 5})(view(), Segmentor())
+    conditions = torch.cat(seen)
+    assert (conditions[:, 1] == 1).all()
+    assert conditions[:, 0].sum() > 0
+    for seeds in conditions[:, 0]:
+        places = seeds.nonzero()
+        gaps = (places[:, None] - places[None]).abs().amax(dim=-1) + 99 * torch.eye(len(places))
+        assert (gaps > 5).all()
+
+
+def test_the_spread_is_over_draws() -> None:
+    scores = {}
+    for draws in (1, 2):
+        inferer = _inferer(settings={"draws": draws})
+        inferer(view(), Segmentor())
+        scores[draws] = inferer.last_evidence
+    assert (scores[1].spread == 0).all()
+    first, mean, spread = scores[1].score, scores[2].score, scores[2].spread
+    # Of two values the standard deviation is the distance of either to their mean.
+    np.testing.assert_allclose(np.abs(first - mean), spread, atol=1e-9)
+    assert spread.max() > 0
+
+
+# Cost.
+
+
+def test_without_candidates_the_logits_are_the_segmentors_bit_by_bit() -> None:
+    image, generator = view() * 0.5 - 0.4, Generator()
+    inferer = _inferer(generator)
+    logits = inferer(image, lambda x: x - 6.0)
+    assert generator.windows == inferer.last_passes == inferer.last_windows == 0
+    assert torch.equal(logits, WindowedInferer(16)(image, lambda x: x - 6.0))
+
+
+def test_windows_without_candidates_cost_nothing() -> None:
+    image = torch.full((1, 1, 16, 64), -0.8)
+    image[..., 8, 4] = 0.8
+    generator = Generator()
+    inferer = _inferer(generator, settings={"times": (0.5, 0.7), "draws": 3}, overlap=0.0)
+    inferer(image, lambda x: 8.0 * x - 2.0)
+    assert inferer.last_windows == 1
+    assert generator.windows == inferer.last_passes == 2 * 3 * 2
+
+
+def test_without_weight_the_score_costs_nothing() -> None:
+    generator = Generator()
+    image = view()
+    logits = _inferer(generator, settings={"weight_score": 0.0})(image, Segmentor())
+    assert generator.windows == 0
+    assert torch.equal(logits, WindowedInferer(16)(image, Segmentor()))
+
+
+# Independence.
+
+
+@pytest.mark.parametrize("sw_batch_size", [1, 3, 100])
+def test_batches_of_windows_change_nothing(sw_batch_size: int) -> None:
+    image = view(batch=2)
+    one, other = (_inferer(sw_batch_size=size)(image, Segmentor()) for size in (4, sw_batch_size))
+    torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+
+
+def test_the_order_of_windows_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = view()
+    forward = _inferer()(image, Segmentor())
+
+    def backward(*args: object, **kwargs: object) -> list[windows_module.Window]:
+        return windows_module.breast_windows(*args, **kwargs)[::-1]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(evidence_module, "breast_windows", backward)
+    torch.testing.assert_close(_inferer()(image, Segmentor()), forward, atol=1e-4, rtol=0)
+
+
+def test_images_of_a_batch_are_refined_as_if_alone() -> None:
+    image = torch.cat([view(seed=seed) for seed in (0, 1, 2)])
+    together = _inferer()(image, Segmentor())
+    alone = torch.cat([_inferer()(one[None], Segmentor()) for one in image])
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=0)
+    assert not torch.equal(together, WindowedInferer(16)(image, Segmentor()))
+
+
+def test_the_noise_seed_alone_decides_the_noise() -> None:
+    image = view()
+    one, same, other = (_inferer(noise_seed=seed)(image, Segmentor()) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_every_grad_mode_gives_the_same(context: type) -> None:
+    expected = _inferer()(view(), Segmentor())
+    with context():
+        logits = _inferer()(view() + 0.0, Segmentor())
+    assert torch.equal(logits, expected)
+    assert not logits.requires_grad
+
+
+def test_extra_arguments_reach_the_network_and_metadata_stay() -> None:
+    def network(window: Tensor, offset: float, *, gain: float) -> Tensor:
+        return gain * Segmentor()(window) + offset
+
+    image = MetaTensor(view(), meta={"spacing_mm": [0.07, 0.07]})
+    logits = _inferer()(image, network, 0.0, gain=1.0)
+    assert logits.meta["spacing_mm"] == [0.07, 0.07]
+    assert torch.equal(logits.as_tensor(), _inferer()(view(), Segmentor()))
+
+
+def test_small_images_are_served() -> None:
+    image = view(9, 30)
+    assert _inferer()(image, Segmentor()).shape == image.shape
+
+
+def test_a_module_generator_is_set_to_evaluation_and_reduced_precision_stays_close() -> None:
+    class Conv(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.drop = torch.nn.Conv2d(3, 1, 3, padding=1), torch.nn.Dropout(0.5)
+
+        def forward(self, state: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+            return self.drop(self.conv(torch.cat([state, condition], dim=1)))
+
+    torch.manual_seed(0)
+    generator = Conv()
+    full = _inferer(generator)(view(), Segmentor())
+    reduced = _inferer(generator, dtype="bfloat16")(view(), Segmentor())
+    assert not generator.training
+    assert reduced.dtype == torch.float32
+    torch.testing.assert_close(reduced, full, atol=0.2, rtol=0.1)
+
+
+# The high-pass channel, a control.
+
+
+def _high_pass(**settings: object) -> EvidenceInferer:
+    chosen = {"weight_score": 0.0, "weight_high_pass": 0.5, "bias": -2.0, "spacing_mm": 0.5} | settings
+    return EvidenceInferer(None, settings=EvidenceSettings(**chosen), window_px=SIDE)  # type: ignore[arg-type]
+
+
+def test_the_high_pass_raises_what_is_bright_and_lowers_what_is_not() -> None:
+    image = spot_image() + 0.02 * torch.randn(1, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    change = _high_pass()(image, spots) - spots(image)
+    assert change[0, 0, REAL[0], REAL[1]] > 1
+    assert change[0, 0, FALSE[0], FALSE[1]] < 0
+
+
+def test_the_spacing_of_the_image_is_taken_where_it_is_known() -> None:
+    image = spot_image()
+    known = MetaTensor(image, meta={"spacing_mm": [0.25, 0.25]})
+    values = []
+    for inputs, spacing_mm in ((known, 0.5), (image, 0.25), (image, 0.5)):
+        inferer = _high_pass(spacing_mm=spacing_mm)
+        inferer(inputs, spots)
+        values.append(inferer.last_evidence.high_pass[0])
+    assert values[0] == values[1]
+    assert values[0] != values[2]
+
+
+def test_a_score_with_weight_needs_a_generator() -> None:
+    with pytest.raises(ValueError, match="Expected a generator"):
+        EvidenceInferer(None)
+
+
+def test_every_channel_is_gathered_for_fitting() -> None:
+    inferer = _inferer(settings={"weight_score": 0.0, "spacing_mm": 0.5})
+    image = view(40, 56)
+    logits = WindowedInferer(16)(image, Segmentor())
+    candidates, plain = inferer.gather_evidence(image, logits)
+    assert not plain.score.any()
+    assert not plain.high_pass.any()
+    _, full = inferer.gather_evidence(image, logits, every_channel=True)
+    assert len(full.score) == len(candidates)
+    assert full.score.any()
+    assert full.high_pass.any()
+
+
+# Test-time augmentation, a control.
+
+
+def test_each_turn_has_its_way_back_and_no_two_are_alike() -> None:
+    window = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    turned = [turn(window, number) for number in range(8)]
+    for number, one in enumerate(turned):
+        assert torch.equal(turn(one, number, back=True), window)
+        assert not any(torch.equal(one, other) for other in turned[:number])
+
+
+@pytest.mark.parametrize("augmentations", [4, 8])
+def test_a_network_without_direction_gains_nothing_and_costs_more(augmentations: int) -> None:
+    calls = []
+
+    def pointwise(window: Tensor) -> Tensor:
+        calls.append(len(window))
+        return 4.0 * window - 1.0
+
+    image = view()
+    plain = WindowedInferer(16)(image, pointwise)
+    single = sum(calls)
+    calls.clear()
+    averaged = AugmentedInferer(augmentations=augmentations, window_px=16)(image, pointwise)
+    torch.testing.assert_close(averaged, plain, atol=1e-5, rtol=0)
+    assert sum(calls) == augmentations * single
+
+
+def test_the_mean_turns_with_the_image() -> None:
+    image = view(16, 16, seed=3).clamp(min=-0.9)
+    inferer = AugmentedInferer(window_px=16)
+    plain = inferer(image, Segmentor())
+    for number in range(8):
+        torch.testing.assert_close(inferer(turn(image, number), Segmentor()), turn(plain, number), atol=1e-5, rtol=0)
+    assert not torch.allclose(plain, Segmentor()(image))
+
+
+def test_other_numbers_of_augmentations_are_refused() -> None:
+    with pytest.raises(ValueError, match="got 3"):
+        AugmentedInferer(augmentations=3)
