@@ -16,6 +16,8 @@ from bundle.data import phantom_datalist
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 SYSTEMS = {
+    "train_deepmica": ("train_deepmica",),
+    "train_deepmica_published": ("train_deepmica", "train_deepmica_published"),
     "train_segai": ("train_segai",),
     "train_segai_published": ("train_segai", "train_segai_published"),
 }

@@ -8,6 +8,7 @@ from .classical import (
     HighPassInferer,
     TopHatInferer,
 )
+from .deepmica import DeepMicaInferer
 from .network import NetworkInferer
 from .segai import SignalRefinedInferer
 from .tuning import GRIDS, Sweep, Tuned, best_threshold, sweep_classical, tune_classical
@@ -16,6 +17,7 @@ __all__ = [
     "GRIDS",
     "CiecholewskiInferer",
     "ClassicalInferer",
+    "DeepMicaInferer",
     "DifferenceOfGaussiansInferer",
     "HessianDifferenceOfGaussiansInferer",
     "HighPassInferer",

@@ -19,33 +19,25 @@ class NetworkInferer(Inferer):
 
     Args:
         network: windows (N, 1, window_px, window_px) -> logits of that shape; a network of the call goes first.
+        windowed: how views are cut into windows and put together; windows of 256 px, half overlapping, when None.
         threshold: probability of the network that becomes 0.5, in (0, 1).
-        window_px: side of the window, the one the network was trained on.
-        overlap: shared fraction of neighbouring windows, in [0, 1).
-        sw_batch_size: windows per call of the network.
-        dtype: "float32", or "bfloat16" or "float16" for calls of the network under autocast.
-        progress: show a progress bar.
 
     Raises:
-        ValueError: an option out of its range.
+        ValueError: on a threshold out of its range.
     """
 
     def __init__(
         self,
         network: Network | None = None,
         *,
+        windowed: WindowedInferer | None = None,
         threshold: float = 0.5,
-        window_px: int = 256,
-        overlap: float = 0.5,
-        sw_batch_size: int = 4,
-        dtype: str = "float32",
-        progress: bool = False,
     ) -> None:
         super().__init__()
         if not 0 < threshold < 1:
             raise ValueError(f"Expected a threshold in (0, 1), got {threshold:g}; 0.5 leaves the probabilities as are")
         self.network, self.threshold = network, threshold
-        self.windowed = WindowedInferer(window_px, overlap, sw_batch_size, dtype=dtype, progress=progress)
+        self.windowed = WindowedInferer() if windowed is None else windowed
 
     def __call__(self, inputs: Tensor, network: Network | None = None, *, spacing_mm: Spacing | None = None) -> Tensor:
         """Return logits (B, 1, rows, columns), float32, for windowed views of that shape; `spacing_mm` is not needed.

@@ -1,5 +1,6 @@
 """MONAI transforms."""
 
+from .clahe import Clahed as Clahed
 from .findings import SaveFindingsd as SaveFindingsd
 from .flow import RandFlowStated as RandFlowStated
 from .injection import RandBreastCropd as RandBreastCropd

@@ -17,19 +17,20 @@ def contrast(windows: torch.Tensor) -> torch.Tensor:
 
 
 def test_at_one_half_it_is_the_windowed_network() -> None:
-    inferer = NetworkInferer(contrast, window_px=32)
+    inferer = NetworkInferer(contrast, windowed=WindowedInferer(32))
     assert isinstance(inferer, Inferer)
     torch.testing.assert_close(inferer(view()), WindowedInferer(32)(view(), contrast))
 
 
 def test_a_probability_at_the_threshold_becomes_one_half() -> None:
-    logits = NetworkInferer(lambda windows: torch.full_like(windows, -2.0), threshold=0.1192, window_px=32)(view())
     # sigmoid(-2) = 0.1192
+    inferer = NetworkInferer(lambda w: torch.full_like(w, -2.0), threshold=0.1192, windowed=WindowedInferer(32))
+    logits = inferer(view())
     assert torch.sigmoid(logits[0, 0, 10, 10]).item() == pytest.approx(0.5, abs=1e-3)
 
 
 def test_the_network_of_the_call_goes_first() -> None:
-    inferer = NetworkInferer(contrast, window_px=32)
+    inferer = NetworkInferer(contrast, windowed=WindowedInferer(32))
     torch.testing.assert_close(inferer(view(), torch.neg), WindowedInferer(32)(view(), torch.neg))
 
 

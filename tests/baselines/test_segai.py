@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from bundle.baselines import DifferenceOfGaussiansInferer, NetworkInferer, SignalRefinedInferer, TopHatInferer
+from bundle.inferers import WindowedInferer
 
 SPACING = (0.1, 0.1)
 SIGNALS = [TopHatInferer(margin_mm=0.5), DifferenceOfGaussiansInferer(margin_mm=0.5)]
@@ -21,7 +22,8 @@ def upper_half(windows: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("signal", SIGNALS, ids=["SP2", "SP1"])
 def test_a_spot_stays_where_the_segmentor_agrees(signal: object) -> None:
-    refined = SignalRefinedInferer(NetworkInferer(upper_half, window_px=64), signal, threshold=0.5, pool_px=16)
+    segmentor = NetworkInferer(upper_half, windowed=WindowedInferer(64))
+    refined = SignalRefinedInferer(segmentor, signal, threshold=0.5, pool_px=16)
     probs = torch.sigmoid(refined(view(), spacing_mm=SPACING))[0, 0]
     alone = torch.sigmoid(signal(view(), spacing_mm=SPACING))[0, 0]
     assert alone[20, 20] > 0.5
@@ -32,7 +34,7 @@ def test_a_spot_stays_where_the_segmentor_agrees(signal: object) -> None:
 
 @pytest.mark.parametrize("signal", SIGNALS, ids=["SP2", "SP1"])
 def test_zeros_of_the_signal_stay_zero_however_sure_the_segmentor(signal: object) -> None:
-    sure = NetworkInferer(lambda windows: torch.full_like(windows, 12.0), window_px=64)
+    sure = NetworkInferer(lambda windows: torch.full_like(windows, 12.0), windowed=WindowedInferer(64))
     logits = SignalRefinedInferer(sure, signal, threshold=0.5)(view(), spacing_mm=SPACING)
     nothing = signal(view(), spacing_mm=SPACING) == -12
     assert nothing.any()
@@ -40,7 +42,7 @@ def test_zeros_of_the_signal_stay_zero_however_sure_the_segmentor(signal: object
 
 
 def test_the_product_at_the_threshold_is_a_probability_of_one_half() -> None:
-    half = NetworkInferer(torch.zeros_like, window_px=64)
+    half = NetworkInferer(torch.zeros_like, windowed=WindowedInferer(64))
     signal = TopHatInferer(margin_mm=0.5)
     at = torch.sigmoid(signal(view(), spacing_mm=SPACING))[0, 0, 20, 20].item() / 2
     logits = SignalRefinedInferer(half, signal, threshold=at)(view(), spacing_mm=SPACING)
