@@ -1,0 +1,63 @@
+"""Weights of the evidence for the refinement study, fitted on crops of their own."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from bundle import __version__
+from bundle.engines.benchmark import Case
+from bundle.engines.evaluation import fingerprint
+from bundle.functional.candidates import candidate_truth
+from bundle.functional.evidence import Evidence, EvidenceSettings, fit_evidence
+from bundle.inferers import EvidenceInferer
+from scripts.benchmark_systems import Networks, cached
+from scripts.study_variants import FITS, Parts, window_options
+
+
+def fitted(names: Sequence[str], networks: Networks, cases: Sequence[Case], cache: Path) -> dict[str, EvidenceSettings]:
+    """Settings of some fits of `FITS`, by name; what is gathered on a crop is kept, so a stopped run goes on.
+
+    Args:
+        names: of the fits.
+        networks: both.
+        cases: crops of known truth.
+        cache: folder.
+    """
+    found, gathered = {}, {}
+    for name in names:
+        settings, channels = FITS[name]
+        key = fingerprint(settings)
+        if key not in gathered:
+            gathered[key] = [
+                _kept(settings, networks, case, cache) for case in tqdm(cases, desc=f"Fitting {name}", unit="crop")
+            ]
+        evidence, truth = zip(*gathered[key], strict=True)
+        found[name] = fit_evidence(evidence, truth, settings, channels=channels)
+    return found
+
+
+def _kept(settings: EvidenceSettings, networks: Networks, case: Case, cache: Path) -> tuple[Evidence, np.ndarray]:
+    """Evidence and truth of one crop's candidates, from a file if they were gathered before."""
+    inferer = EvidenceInferer(
+        networks.refined_inferer.generator, settings=settings, **window_options(Parts(networks, {}))
+    )
+    key = fingerprint(__version__, inferer, networks.network, case.settings)
+    content = cached(cache / f"{case.case}-{key}.json", lambda: _gathered(inferer, networks, case))
+    truth = np.array(content.pop("truth"), np.uint8)
+    tested = np.array(content.pop("tested"), bool)
+    return Evidence(**{name: np.array(values, float) for name, values in content.items()}, tested=tested), truth
+
+
+def _gathered(inferer: EvidenceInferer, networks: Networks, case: Case) -> dict[str, Any]:
+    view = case.load()
+    device = next(networks.network.parameters()).device
+    image = torch.from_numpy(view["image"])[None, None].to(device)
+    logits = inferer.windowed(image, networks.network)
+    candidates, evidence = inferer.gather_evidence(image, logits, every_channel=True)
+    truth = candidate_truth(candidates, view["label"][None, None])
+    return {**{name: value.tolist() for name, value in asdict(evidence).items()}, "truth": truth.tolist()}
