@@ -27,7 +27,7 @@ _MONOTONE = ("logit", "score", "high_pass")
 # Keeps the local error variance above zero where the generator is exact.
 _SMALLEST_VARIANCE = 1e-8
 _NOT_NEGATIVE = ("nms_px", "apart_px", "disc_px", "variance_px", "core_logits", "max_change", "high_pass_reach_px")
-_POSITIVE = ("max_groups", "draws", "score_limit")
+_POSITIVE = ("max_groups", "draws", "logit_limit", "score_limit")
 
 Array = NDArray[np.float64]
 
@@ -47,6 +47,8 @@ class EvidenceSettings:
         context_threshold: maxima of p from here on are seeds in both passes; None gives the candidate's seed alone.
         disc_px: radius of the disc over which squared errors are summed.
         variance_px: radius of the square over which the local error variance is taken.
+        logit_limit: logits count as at most +- this; a basin that is lowered is clamped to it first, or a saturated
+            false object could never go.
         score_limit: scores are clamped to +- this.
         weight_logit: weight of the candidate's own logit, 0 or more.
         weight_score: weight of the score, 0 or more; 0 never calls the generator.
@@ -72,13 +74,14 @@ class EvidenceSettings:
     context_threshold: float | None = None
     disc_px: int = 4
     variance_px: int = 16
+    logit_limit: float = 12.0
     score_limit: float = 20.0
     weight_logit: float = 1.0
     weight_score: float = 0.5
     weight_high_pass: float = 0.0
     weight_spread: float = 0.0
     bias: float = 0.0
-    max_change: float = 4.0
+    max_change: float = 8.0
     core_logits: float = 2.0
     high_pass_reach_px: int = 2
     spacing_mm: float = 0.07
@@ -140,19 +143,22 @@ class Evidence:
     tested: NDArray[np.bool_]
 
     def features(self, settings: EvidenceSettings) -> Array:
-        """`CHANNELS` as columns, (n, 4); the score and its spread are limited."""
-        limit = settings.score_limit
-        score, spread = self.score.clip(-limit, limit), self.spread.clip(0.0, limit)
-        return np.stack([self.logit, score, self.high_pass, spread], axis=1)
+        """`CHANNELS` as columns, (n, 4); all but the high-pass are limited."""
+        logit = self.logit.clip(-settings.logit_limit, settings.logit_limit)
+        score, spread = (one.clip(-settings.score_limit, settings.score_limit) for one in (self.score, self.spread))
+        return np.stack([logit, score, self.high_pass, spread], axis=1)
 
 
 def change_of_logits(evidence: Evidence, settings: EvidenceSettings) -> Array:
-    """Change of each candidate's logit, (n,): bias + weights . channels - logit, at most +- max_change, 0 if untested.
+    """Change of each candidate's logit, (n,): bias + weights . channels - limited logit, at most +- max_change.
+
+    Untested candidates have 0.
 
     The logit it leads to never falls when the candidate's logit, score or high-pass rises.
     """
-    wanted = settings.bias + evidence.features(settings) @ settings.weights
-    change = np.clip(wanted - evidence.logit, -settings.max_change, settings.max_change)
+    features = evidence.features(settings)
+    wanted = settings.bias + features @ settings.weights
+    change = np.clip(wanted - features[:, 0], -settings.max_change, settings.max_change)
     return np.where(evidence.tested, change, 0.0)
 
 
@@ -166,7 +172,7 @@ def move_basins(logits: Tensor, candidates: Candidates, change: Array, settings:
         logits: (B, 1, rows, columns).
         candidates: of these logits.
         change: (n,).
-        settings: `core_logits`.
+        settings: `core_logits` and `logit_limit`.
     """
     if len(candidates) == 0:
         return logits
@@ -176,7 +182,8 @@ def move_basins(logits: Tensor, candidates: Candidates, change: Array, settings:
         return table[candidates.basins.long()]
 
     move, floor = per_pixel(change), per_pixel(candidates.peak - settings.core_logits)
-    return torch.where((move < 0) | ((move > 0) & (logits >= floor)), logits + move, logits)
+    raised = torch.where((move > 0) & (logits >= floor), logits + move, logits)
+    return torch.where(move < 0, logits.clamp(max=settings.logit_limit) + move, raised)
 
 
 def fit_evidence(

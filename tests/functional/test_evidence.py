@@ -85,6 +85,18 @@ def test_untested_candidates_stay() -> None:
     assert (change[::2] != 0).all()
 
 
+def test_a_saturated_false_object_can_go() -> None:
+    logits = hills((20, 20, 40.0))
+    found = find_candidates(logits, threshold=0.02)
+    given = Evidence(found.peak, np.array([-20.0]), np.zeros(1), np.zeros(1), np.ones(1, bool))
+    settings = EvidenceSettings(weight_score=1.0, max_change=20.0)
+    change = change_of_logits(given, settings)
+    gone = move_basins(logits, found, change, settings)
+    assert float(gone[found.basins > 0].max()) == 12.0 - 20.0
+    assert not (gone > 0).any()
+    assert torch.equal(move_basins(logits, found, np.zeros(1), settings), logits)
+
+
 @pytest.mark.parametrize("channel", ["logit", "score", "high_pass"])
 def test_more_evidence_never_lowers_the_result(channel: str) -> None:
     given, truth = evidence()
@@ -198,6 +210,7 @@ def test_fitting_needs_both_kinds_and_known_channels() -> None:
         ("times", ()),
         ("times", (0.5, 1.0)),
         ("draws", 0),
+        ("logit_limit", 0.0),
         ("context_threshold", 0.001),
         ("weight_score", -0.1),
         ("max_change", -1.0),
