@@ -10,7 +10,7 @@ from bundle.functional.evidence import EvidenceSettings
 from bundle.functional.refinement_settings import preset
 from bundle.inferers import EvidenceInferer, TTGPRInferer, WindowedInferer
 from scripts import benchmark_speed
-from scripts.benchmark_speed import evidence_calls, flops_of, main, matmul_peak, phantom_view, ttgpr_calls
+from scripts.benchmark_speed import Replayed, evidence_calls, flops_of, main, matmul_peak, phantom_view, ttgpr_calls
 from scripts.benchmark_speed_checks import check, densest_crop, object_discordance
 from tests.inferers.toys import Generator, Segmentor, view
 
@@ -56,6 +56,20 @@ def test_a_linear_layer_costs_two_operations_per_weight_and_sample() -> None:
 
 def test_the_peak_is_what_the_best_product_took() -> None:
     assert matmul_peak(torch.float32, torch.device("cpu"), side=64) > 0
+
+
+def test_what_was_recorded_is_answered_without_the_network_and_the_same() -> None:
+    segmentor = Segmentor()
+    replayed = Replayed(segmentor)  # type: ignore[arg-type]
+    image = view()
+    recorded = WindowedInferer(16)(image, replayed)
+    replayed.recording = False
+    asked = segmentor.windows
+    assert torch.equal(WindowedInferer(16)(image, replayed), recorded)
+    assert segmentor.windows == asked
+    refined = TTGPRInferer(Generator(), window_px=16)(image, replayed)
+    assert torch.equal(refined, TTGPRInferer(Generator(), window_px=16)(image, Segmentor()))
+    assert len(replayed.answers) == -(-asked // 4)
 
 
 # What is compared.
