@@ -9,6 +9,7 @@ from .classical import (
     TopHatInferer,
 )
 from .deepmica import DeepMicaInferer
+from .hdogreg import HybridInferer, nearest_to_perfect
 from .network import NetworkInferer
 from .segai import SignalRefinedInferer
 from .tuning import GRIDS, Sweep, Tuned, best_threshold, sweep_classical, tune_classical
@@ -21,12 +22,14 @@ __all__ = [
     "DifferenceOfGaussiansInferer",
     "HessianDifferenceOfGaussiansInferer",
     "HighPassInferer",
+    "HybridInferer",
     "NetworkInferer",
     "SignalRefinedInferer",
     "Sweep",
     "TopHatInferer",
     "Tuned",
     "best_threshold",
+    "nearest_to_perfect",
     "sweep_classical",
     "tune_classical",
 ]

@@ -11,4 +11,5 @@ from .mammogram import BreastMaskd as BreastMaskd
 from .mammogram import MammogramWindowd as MammogramWindowd
 from .overlay import overlay_picture as overlay_picture
 from .overlay import zoom_picture as zoom_picture
+from .proximity import ProximityMapd as ProximityMapd
 from .screening import ScreenBackgroundd as ScreenBackgroundd
