@@ -6,14 +6,20 @@ from typing import Any
 import numpy as np
 import torch
 from monai.transforms import Compose, Randomizable
+from numpy.typing import NDArray
 from torch.utils.data import Dataset, DistributedSampler
 from tqdm import tqdm
+
+from .errors import root_mammogram_error
+from .kept_on_disk import KeptOnDisk
 
 MAX_SEED = 2**32
 
 
 class SyntheticPairDataset(Dataset):
-    """Views held in memory, from which random transforms make one training pair per sample number.
+    """Views held in memory or on disk, from which random transforms make one training pair per sample number.
+
+    A view that cannot be read is told and left out.
 
     Args:
         data: one dict per view, {"image": path, ...}; "weight" is its relative frequency (1 if absent).
@@ -21,9 +27,13 @@ class SyntheticPairDataset(Dataset):
         transform: random transforms of a sample: crop, injection, detector.
         samples_per_epoch: length of an epoch; sample numbers may run beyond it.
         seed: start of all randomness.
+        cache_dir: folder in which loaded views are kept, for more of them than memory holds; "" holds them in memory.
+            Samples are the same.
+        cache_settings: options of `load`; others make other files in `cache_dir`.
 
     Raises:
         ValueError: if there is no view.
+        MammogramError: if none of them can be read.
     """
 
     def __init__(
@@ -34,14 +44,38 @@ class SyntheticPairDataset(Dataset):
         *,
         samples_per_epoch: int,
         seed: int = 0,
+        cache_dir: str = "",
+        cache_settings: Any = (),
     ) -> None:
         if not data:
             raise ValueError("Expected at least one training view, got none; check --dataset_dir")
-        self.views = [load(item) for item in tqdm(data, desc="Reading views", unit="view")]
-        weights = np.array([float(item.get("weight", 1.0)) for item in data])
+        self.load = KeptOnDisk(load, cache_dir, cache_settings) if cache_dir else None
+        self.views, weights = self._read(data, self.load or load)
         self.shares = weights / weights.sum()
         self.transform = transform if isinstance(transform, Randomizable) else Compose([transform])
         self.samples_per_epoch, self.seed = samples_per_epoch, seed
+
+    def _read(
+        self, data: Sequence[Mapping[str, Any]], load: Callable[[Mapping[str, Any]], dict]
+    ) -> tuple[list[Mapping[str, Any]], NDArray[np.float64]]:
+        """Views, or items of views kept on disk, of all that can be read, and their weights."""
+        views: list[Mapping[str, Any]] = []
+        weights: list[float] = []
+        refusal: Exception | None = None
+        for item in tqdm(data, desc="Reading views", unit="view"):
+            try:
+                view = load(item)
+            except (RuntimeError, ValueError) as error:
+                if (refusal := root_mammogram_error(error)) is None:
+                    raise
+                tqdm.write(f"left out: {refusal}")
+                continue
+            # Of those on disk only the item stays: maps of thousands of files are more than a process may hold.
+            views.append(item if self.load else view)
+            weights.append(float(item.get("weight", 1.0)))
+        if refusal is not None and not views:
+            raise refusal
+        return views, np.array(weights)
 
     def __len__(self) -> int:
         """Samples in an epoch."""
@@ -51,6 +85,7 @@ class SyntheticPairDataset(Dataset):
         """Sample number `index`, of any epoch."""
         rng = np.random.default_rng([self.seed, index])
         view = self.views[int(rng.choice(len(self.views), p=self.shares))]
+        view = self.load(view) if self.load else view
         self.transform.set_random_state(seed=int(rng.integers(MAX_SEED)))
         return self.transform(view)
 
