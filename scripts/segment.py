@@ -1,8 +1,10 @@
 """Find microcalcifications in a mammogram or a folder of them: `python -m scripts.segment INPUT --output-dir OUT`."""
 
 import argparse
+import json
 import logging
 import warnings
+from pathlib import Path
 from typing import Any
 
 from scripts.command import one_line_errors, run_config
@@ -18,6 +20,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--threshold", type=float, help="probability that counts as a finding (default: 0.5)")
     group.add_argument("--fp-per-cm2", type=float, help="wanted false positives per cm2 of clean tissue instead")
+    parser.add_argument("--operating-points", help="a site's own table of thresholds, from python -m scripts.calibrate")
+    parser.add_argument("--settings", type=Path, help="preset, settings and threshold chosen by python -m scripts.tune")
     parser.add_argument("--spacing-mm", type=float, help="pixel size of files that do not state it")
     parser.add_argument(
         "--voi", default=0, help="number or name of the VOI LUT or window, or none (default: the first)"
@@ -32,7 +36,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     """Command line to ids of configs/inference.yaml."""
     voi = arguments.voi
-    return {
+    options: dict[str, Any] = {
         "input": arguments.input,
         "output_dir": arguments.output_dir,
         "refine": not arguments.no_refine,
@@ -44,6 +48,31 @@ def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
         "convert_raw": arguments.convert_raw,
         "trace": arguments.trace,
     }
+    if arguments.operating_points:
+        if not Path(arguments.operating_points).is_file():
+            raise ValueError(
+                f"Expected a table of thresholds at {arguments.operating_points}, found none; calibrate first"
+            )
+        options["operating_points"] = arguments.operating_points
+    if arguments.settings:
+        chosen = tuned_settings(arguments.settings)
+        if any((arguments.threshold, arguments.fp_per_cm2, arguments.operating_points)):
+            del chosen["threshold"]
+        options |= chosen
+    return options
+
+
+def tuned_settings(path: Path) -> dict[str, Any]:
+    """Preset, overrides and threshold of a best.json.
+
+    Raises:
+        ValueError: in one line, if the file is none.
+    """
+    try:
+        best = json.loads(path.read_text(encoding="utf-8"))
+        return {key: best[key] for key in ("preset", "overrides", "threshold")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"Expected best.json of python -m scripts.tune at {path}, got none; tune first") from error
 
 
 def main(argv: list[str] | None = None) -> None:

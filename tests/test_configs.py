@@ -21,12 +21,12 @@ from bundle.data import phantom_datalist
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 TRAININGS = ("train", "train_generator")
-NAMES = (*TRAININGS, "inference", "evaluate")
+NAMES = (*TRAININGS, "inference", "evaluate", "tune")
 # What is laid over one of these, as the second of a list. Compared systems go over `train` alone and have own tests.
 COMPARED = {path.stem for path in CONFIGS.glob("train_*.yaml")} - set(TRAININGS)
 OVERLAYS = tuple(path.stem for path in sorted(CONFIGS.glob("*.yaml")) if path.stem not in {*NAMES, *COMPARED})
 # Where MONAI, its Label server and the model zoo enter a config.
-ENTRIES = ("initialize", "run", "training", "evaluate")
+ENTRIES = ("initialize", "run", "training", "evaluate", "tuning")
 # What MONAI reads off a config by name for `--tracking`.
 TRACKING = ("tracking_uri", "experiment_name", "run_name", "save_execute_config")
 # Sections of a config, which hold ids of their own.

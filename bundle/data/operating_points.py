@@ -1,11 +1,14 @@
-"""The file of measured operating points, models/operating_points.json."""
+"""The file of measured operating points, models/operating_points.json, or one of a site's own."""
 
 import json
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from ..functional.operating_point import operating_threshold
 from .errors import refuse
+
+DEFAULT_THRESHOLD = 0.5
 
 
 def choose_threshold(
@@ -16,24 +19,41 @@ def choose_threshold(
     Args:
         table_path: JSON table, see `bundle.functional.operating_point`.
         method: "segmentor" or "ttgpr".
-        threshold: probability that counts as a finding, in (0, 1); 0.5 if neither is given.
+        threshold: probability that counts as a finding, in (0, 1); if neither is given the method's `best_threshold` in
+            the table, as a calibration for a site puts it there, or else 0.5.
         fp_per_cm2: wanted false positives per cm2 of clean tissue instead.
 
     Raises:
-        MammogramError: if both are given, the threshold is out of range, the table is missing, or the rate was not
-            measured.
+        MammogramError: if both are given, the threshold is out of range, the table is missing or damaged, or the rate
+            was not measured.
     """
     if threshold is not None and fp_per_cm2 is not None:
         raise refuse("--threshold", "Expected a threshold or a rate, got both; leave out --threshold or --fp-per-cm2")
+    path = Path(table_path)
     if fp_per_cm2 is None:
-        chosen = 0.5 if threshold is None else float(threshold)
+        chosen = _best_threshold(path, method) if threshold is None else float(threshold)
         if not 0 < chosen < 1:
             raise refuse("--threshold", f"Expected a probability above 0 and below 1, got {chosen:g}")
         return chosen
-    path = Path(table_path)
     if not path.is_file():
         raise refuse(path, "Expected the table of operating points, found none; give --threshold instead")
     try:
-        return operating_threshold(json.loads(path.read_text()), method, fp_per_cm2=float(fp_per_cm2))
+        return operating_threshold(_read(path), method, fp_per_cm2=float(fp_per_cm2))
     except ValueError as error:
         raise refuse("--fp-per-cm2", str(error)) from error
+
+
+def _best_threshold(path: Path, method: str) -> float:
+    """The threshold that a table recommends; 0.5 without a table or a recommendation."""
+    row = _read(path).get(method) if path.is_file() else None
+    return float(row.get("best_threshold", DEFAULT_THRESHOLD)) if isinstance(row, dict) else DEFAULT_THRESHOLD
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise refuse(path, "Expected a table of operating points (JSON), got another file; make it anew") from error
+    if not isinstance(table, dict):
+        raise refuse(path, "Expected a table of operating points by method, got another file; make it anew")
+    return table

@@ -51,3 +51,20 @@ def test_what_cannot_be_meant_is_refused_in_one_line(table: Path, options: dict)
 def test_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(MammogramError, match=r"none\.json"):
         choose_threshold(tmp_path / "none.json", method="segmentor", fp_per_cm2=0.5)
+
+
+def test_a_site_s_own_table_recommends_a_threshold_that_a_given_one_goes_before(tmp_path: Path) -> None:
+    path = tmp_path / "site.json"
+    path.write_text(json.dumps({"segmentor": {**TABLE["segmentor"], "best_threshold": 0.2}, "made_by": "a test"}))
+    assert choose_threshold(path, method="segmentor") == 0.2
+    assert choose_threshold(path, method="segmentor", threshold=0.7) == 0.7
+    assert choose_threshold(path, method="segmentor", fp_per_cm2=0.5) == pytest.approx(0.5, abs=1e-3)
+    assert choose_threshold(path, method="ttgpr") == 0.5
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]"])
+def test_a_file_that_is_no_table_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "site.json"
+    path.write_text(text)
+    with pytest.raises(MammogramError, match=r"site\.json: Expected a table"):
+        choose_threshold(path, method="segmentor")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bundle.data import phantom_datalist, phantom_seed
-from scripts.segment import main
+from scripts.segment import main, overrides, parse
 from scripts.shipped import ROOT
 from tests.data.mg_dicom import stored_view, write_mg
 
@@ -91,6 +91,8 @@ def test_bad_files_are_refused_and_the_good_one_finishes(
         (["{phantom}", "--preset", "best"], "preset"),
         (["{phantom}", "--spacing-mm", "-1"], "spacing"),
         (["{phantom}", "--fp-per-cm2", "1000"], "false positives per cm2 within the measured"),
+        (["{phantom}", "--operating-points", "nowhere.json"], "Expected a table of thresholds"),
+        (["{phantom}", "--settings", "nowhere.json"], "Expected best.json"),
     ],
 )
 def test_wrong_arguments_give_one_line(tmp_path: Path, phantom: Path, arguments: list[str], line: str) -> None:
@@ -99,6 +101,15 @@ def test_wrong_arguments_give_one_line(tmp_path: Path, phantom: Path, arguments:
         main([*filled, "--output-dir", str(tmp_path)])
     assert len(str(status.value).splitlines()) == 1
     assert not list(tmp_path.glob("*_findings.json"))
+
+
+def test_tuned_settings_are_used_and_a_given_threshold_goes_before(tmp_path: Path) -> None:
+    path = tmp_path / "best.json"
+    path.write_text(json.dumps({"preset": "paper", "overrides": {"beta": 2.0}, "threshold": 0.3, "trials": 9}))
+    chosen = overrides(parse(["in", "--settings", str(path)]))
+    assert (chosen["preset"], chosen["overrides"], chosen["threshold"]) == ("paper", {"beta": 2.0}, 0.3)
+    assert overrides(parse(["in", "--settings", str(path), "--threshold", "0.6"]))["threshold"] == 0.6
+    assert overrides(parse(["in", "--settings", str(path), "--fp-per-cm2", "0.6"]))["threshold"] is None
 
 
 def test_wanted_false_positive_rate_chooses_the_threshold(tmp_path: Path, phantom: Path) -> None:

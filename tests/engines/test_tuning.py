@@ -1,0 +1,346 @@
+"""Studies of the refinement on toy networks: what a trial is, that a study goes on, what is written."""
+
+import csv
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+from torch import nn
+
+from bundle.engines.tuning import best_control, check_tuning, tune
+from bundle.engines.tuning_cases import (
+    CONTROL_THRESHOLDS,
+    Refinement,
+    TuningCase,
+    count_view,
+    figures_of,
+    labelled_cases,
+)
+from bundle.engines.tuning_study import (
+    Outcome,
+    best_trial,
+    check_space,
+    finished,
+    importances,
+    open_study,
+    random_parameters,
+    run_trials,
+)
+from bundle.functional.objects import ObjectCounts, count_objects
+from bundle.functional.refinement_settings import RefinementSettings
+from bundle.inferers import TTGPRInferer
+
+pytestmark = pytest.mark.train
+WINDOW_PX = 32
+LINE = {"x": {"low": 0.0, "high": 1.0}, "y": {"low": 0.0, "high": 1.0}}
+
+
+class Velocity(nn.Module):
+    """A generator of one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, state: torch.Tensor, t: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        return self.weight * state
+
+
+class Counted(nn.Conv2d):
+    """A segmentor of one pixel that counts its windows."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1, 1)
+        self.windows = 0
+        with torch.no_grad():
+            self.weight.fill_(20.0)
+            self.bias.fill_(0.0)  # type: ignore[union-attr]
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        self.windows += len(image)
+        return super().forward(image)
+
+
+def view(seed: int, *, dots: int = 6) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    image = ndimage.gaussian_filter(rng.normal(0, 1, (64, 64)), 4) + rng.normal(0, 0.03, (64, 64)) - 0.5
+    label = np.zeros(image.shape, np.uint8)
+    label[rng.integers(10, 54, dots), rng.integers(10, 54, dots)] = 1
+    label = ndimage.binary_dilation(label).astype(np.uint8)
+    image = np.clip(image + 0.4 * label, -0.99, 1).astype(np.float32)
+    return {"image": image, "label": label, "region": np.ones(label.shape, bool), "spacing_mm": (0.1, 0.1)}
+
+
+def refinement(folder: Path, *, dots: int = 6, **overrides: Any) -> Refinement:
+    cases = [TuningCase(f"v{n}", str(n), lambda n=n: view(n, dots=dots if n else 0)) for n in range(3)]  # type: ignore[misc]
+    return Refinement(cases, TTGPRInferer(Velocity(), window_px=WINDOW_PX, overrides=overrides), Counted(), folder)
+
+
+def toy(parameters: Mapping[str, Any]) -> Iterator[Outcome]:
+    """Best at x = 0.7; y does nothing; the constraint wants x at most 0.6."""
+    value = 1 - (parameters["x"] - 0.7) ** 2
+    for step in range(1, 4):
+        yield Outcome(value, parameters["x"] - 0.6, {"steps": float(step)})
+
+
+def study_in(folder: Path, **options: Any) -> Any:
+    return open_study(f"sqlite:///{folder / 'study.db'}", name="toy", identity="a", **options)
+
+
+def test_the_best_trial_meets_the_constraint(tmp_path: Path) -> None:
+    study = study_in(tmp_path)
+    run_trials(study, toy, LINE, trials=14, seed=0, steps=3)
+    best = best_trial(study)
+    assert best is not None
+    assert best.params["x"] <= 0.6
+    met = [t.value for t in study.trials if t.state.name == "COMPLETE" and t.params["x"] <= 0.6]
+    assert best.value == max(met)
+    assert any(t.params["x"] > 0.6 for t in study.trials)
+
+
+def test_a_study_stopped_and_begun_again_is_the_one_that_was_not(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
+    whole = study_in(tmp_path / "a")
+    run_trials(whole, toy, LINE, trials=13, seed=3, steps=3, first={"x": 0.5})
+
+    def killed(parameters: Mapping[str, Any]) -> Iterator[Outcome]:
+        yield Outcome(1.0, 0.0, {})
+        raise KeyboardInterrupt
+
+    run_trials(study_in(tmp_path / "b"), toy, LINE, trials=11, seed=3, steps=3, first={"x": 0.5})
+    with pytest.raises(KeyboardInterrupt):
+        run_trials(study_in(tmp_path / "b"), killed, LINE, trials=13, seed=3, steps=3)
+    parts = study_in(tmp_path / "b")
+    run_trials(parts, toy, LINE, trials=13, seed=3, steps=3)
+    assert [t.params for t in finished(parts)] == [t.params for t in finished(whole)]
+    assert whole.trials[0].params["x"] == 0.5
+
+
+def test_a_trial_whose_process_died_is_failed_when_the_study_goes_on(tmp_path: Path) -> None:
+    study = study_in(tmp_path, heartbeat_s=1, grace_s=1)
+    with pytest.warns(UserWarning, match="Heartbeat"):
+        dead = study.ask()
+    study._storage.record_heartbeat(dead._trial_id)
+    assert study_in(tmp_path, heartbeat_s=1, grace_s=1).trials[0].state.name == "RUNNING"
+    time.sleep(2.2)
+    again = study_in(tmp_path, heartbeat_s=1, grace_s=1)
+    assert again.trials[0].state.name == "FAIL"
+    run_trials(again, toy, LINE, trials=1, seed=0, steps=3)
+    assert [t.state.name for t in again.trials] == ["FAIL", "COMPLETE"]
+
+
+def test_a_trial_below_the_median_is_pruned_after_a_third_of_the_cases(tmp_path: Path) -> None:
+    values = iter([0.8, 0.8, 0.8, 0.8, 0.8, 0.1])
+
+    def evaluate(parameters: Mapping[str, Any]) -> Iterator[Outcome]:
+        value = next(values)
+        for step in range(1, 7):
+            yield Outcome(value, -0.1, {"steps": float(step)})
+
+    study = study_in(tmp_path)
+    run_trials(study, evaluate, LINE, trials=6, seed=0, steps=6)
+    assert [t.state.name for t in study.trials] == ["COMPLETE"] * 5 + ["PRUNED"]
+    assert study.trials[-1].user_attrs["steps"] == 2
+    assert study.trials[-1].constraints == {"precision": -0.1}
+
+
+def test_importance_is_of_what_changes_the_value(tmp_path: Path) -> None:
+    study = study_in(tmp_path)
+    run_trials(study, toy, LINE, trials=3, seed=0, steps=3)
+    assert importances(study) == {}
+    run_trials(study, toy, LINE, trials=14, seed=0, steps=3)
+    shares = importances(study)
+    assert list(shares) == ["x", "y"]
+    assert shares["x"] > 0.7
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_a_study_of_something_else_is_refused(tmp_path: Path) -> None:
+    study_in(tmp_path)
+    with pytest.raises(ValueError, match="got one of others"):
+        open_study(f"sqlite:///{tmp_path / 'study.db'}", name="toy", identity="b")
+
+
+def test_drawn_parameters_lie_in_the_space_and_whole_numbers_stay_whole() -> None:
+    space = {"n": {"low": 1, "high": 4}, "w": {"low": 0.1, "high": 10.0, "log": True}, "c": [None, 0.2]}
+    drawn = random_parameters(space, count=40)
+    assert {type(one["n"]) for one in drawn} == {int}
+    assert {one["n"] for one in drawn} == {1, 2, 3, 4}
+    assert {one["c"] for one in drawn} == {None, 0.2}
+    assert 0.3 < np.median([one["w"] for one in drawn]) < 3
+
+
+@pytest.mark.parametrize("given", [3, [], {"low": 1}, {"low": 2, "high": 1}, {"low": 1, "high": 2, "steps": 3}])
+def test_a_space_that_is_none_is_refused_in_one_line(given: Any) -> None:
+    with pytest.raises(ValueError, match="Expected x of the search space") as refusal:
+        check_space({"x": given})
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("space", "options", "line"),
+    [
+        ({"iteration": {"low": 1, "high": 2}}, {}, "did you mean 'iterations'"),
+        ({"beta": {"low": -1.0, "high": 2.0}}, {}, "Expected beta to be 0 or more"),
+        ({"mixing": ["every", "never"]}, {}, "Expected mixing to be one of"),
+        ({"threshold": {"low": 0.0, "high": 0.9}}, {}, "Expected thresholds above 0"),
+        ({}, {"trials": 0}, "at least one trial"),
+        ({}, {"min_precision": 1.2}, "--min-precision"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_runs(
+    space: dict[str, Any], options: dict[str, Any], line: str
+) -> None:
+    with pytest.raises(ValueError, match=line):
+        check_tuning(space, **{"trials": 1, "min_precision": None, "base": RefinementSettings(), **options})
+
+
+def test_counts_are_those_of_the_metrics() -> None:
+    one = view(1)
+    probs = ndimage.gaussian_filter(one["label"].astype(float), 1)
+    expected = count_objects(probs >= 0.3, one["label"], spacing_mm=(0.1, 0.1), region=one["region"])
+    assert count_view(one, probs, 0.3) == expected
+    assert expected.tp > 0
+
+
+def test_points_count_by_position() -> None:
+    one = view(1, dots=0) | {"points": np.array([[20.0, 20.0], [40.0, 40.0]])}
+    probs = np.zeros((64, 64))
+    probs[20:22, 20:22] = probs[5, 5] = 1
+    assert count_view(one, probs, 0.5)[:3] == (1, 1, 1)
+
+
+def test_figures_are_worked_out_by_hand() -> None:
+    figures = figures_of(ObjectCounts(6, 2, 4, 5.0))
+    assert figures == pytest.approx({"f2": 30 / (30 + 16 + 2), "recall": 0.6, "precision": 0.75, "fp_per_cm2": 0.4})
+    assert figures_of(ObjectCounts(0, 0, 4, 5.0))["precision"] == 1
+
+
+def test_the_control_is_the_best_threshold_that_is_precise_enough() -> None:
+    control = [ObjectCounts(8, 8, 2, 1.0)] * 24 + [ObjectCounts(7, 3, 3, 1.0)] + [ObjectCounts(2, 0, 8, 1.0)] * 24
+    best = best_control(control, 0.6)
+    assert best is not None
+    assert (best["threshold"], best["recall"]) == (0.5, 0.7)
+    assert best_control(control[:24] + [ObjectCounts(8, 8, 2, 1.0)] * 25, 0.6) is None
+
+
+def test_a_trial_is_the_refinement_with_its_settings(tmp_path: Path) -> None:
+    parameters = {"iterations": 2, "w_stabilisation": 20.0, "threshold": 0.4}
+    used = refinement(tmp_path)
+    counts = list(used.count(parameters))
+    inferer = TTGPRInferer(Velocity(), window_px=WINDOW_PX, overrides={"iterations": 2, "w_stabilisation": 20.0})
+    for number, one in enumerate(counts):
+        image = view(number, dots=6 if number else 0)
+        logits = inferer(torch.from_numpy(image["image"])[None, None], Counted())[0, 0]
+        expected = count_view(image, torch.sigmoid(logits.double()).float().numpy(), 0.4)
+        assert one == expected
+    assert sum(one.tp for one in counts) > 0
+
+
+def test_the_first_pass_is_made_once_and_changes_nothing(tmp_path: Path) -> None:
+    # 64 px in windows of 32 px at half overlap: 3 x 3 windows in each of 3 views.
+    used = refinement(tmp_path, iterations=0)
+    first = list(used.count({}))
+    assert used.network.windows == 27
+    assert list(used.count({})) == first
+    assert used.network.windows == 27
+    again = refinement(tmp_path, iterations=0)
+    assert list(again.count({})) == first
+    assert again.network.windows == 0
+
+
+def test_the_control_reads_one_half_where_the_segmentor_is_untouched(tmp_path: Path) -> None:
+    used = refinement(tmp_path, iterations=0)
+    total = np.sum([tuple(one) for one in used.count({"threshold": 0.5})], axis=0)
+    assert CONTROL_THRESHOLDS[24] == 0.5
+    assert tuple(used.control()[24]) == pytest.approx(tuple(total))
+
+
+def test_the_price_counts_windows_with_evidence_once_they_are_known(tmp_path: Path) -> None:
+    used, space = refinement(tmp_path, gate_threshold=0.0), {"iterations": {"low": 2, "high": 3}}
+    assert "27 windows. First passes to make: 27" in used.price(space, trials=10)
+    used.control()
+    text = used.price(space, trials=10)
+    assert "First passes to make: 0" in text
+    assert "refines 27 windows" in text
+    assert "refines 0 windows" in refinement(tmp_path, gate_threshold=1.0).price(space, trials=1)
+
+
+SPACE = {"iterations": {"low": 0, "high": 2}, "w_stabilisation": {"low": 1.0, "high": 60.0, "log": True}}
+SPACE["threshold"] = {"low": 0.05, "high": 0.95}
+
+
+def test_a_study_writes_what_it_found_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    tune(refinement(tmp_path), SPACE, output_dir=tmp_path, trials=4, min_precision=0.0)
+    assert "4 trials" in capsys.readouterr().out
+    result = tune(refinement(tmp_path), SPACE, output_dir=tmp_path, trials=8, min_precision=0.0)
+    assert result == json.loads((tmp_path / "best.json").read_text())
+    with (tmp_path / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["trial"] for row in rows] == [str(number) for number in range(8)]
+    # The first trial is where the settings start from, as far as the space holds it.
+    assert (rows[0]["threshold"], rows[0]["w_stabilisation"]) == ("0.5", "8.0")
+    done = [row for row in rows if row["state"] == "complete"]
+    assert result["figures"]["f2"] == max(float(row["value"]) for row in done)
+    assert set(result["overrides"]) == {"iterations", "w_stabilisation"}
+    with (tmp_path / "importances.csv").open() as file:
+        assert sum(float(row["importance"]) for row in csv.DictReader(file)) == pytest.approx(1)
+    assert (tmp_path / "importances.png").stat().st_size > 1000
+    # What was chosen is what its settings and threshold give.
+    counts = list(refinement(tmp_path).count(result["overrides"] | {"threshold": result["threshold"]}))
+    assert figures_of(ObjectCounts(*np.sum(counts, axis=0)))["f2"] == pytest.approx(result["figures"]["f2"])
+
+
+def test_a_constraint_that_nothing_meets_and_views_without_truth_are_refused(tmp_path: Path) -> None:
+    space = {"threshold": {"low": 0.001, "high": 0.0011}}
+    with pytest.raises(ValueError, match="take more trials or allow less"):
+        tune(refinement(tmp_path), space, output_dir=tmp_path, trials=1, min_precision=1.0)
+    with pytest.raises(ValueError, match="at least one calcification to tune on"):
+        tune(refinement(tmp_path, dots=0), SPACE, output_dir=tmp_path / "none", trials=1)
+
+
+def test_the_price_alone_writes_nothing(tmp_path: Path) -> None:
+    assert tune(refinement(tmp_path), SPACE, output_dir=tmp_path / "out", trials=2, price_only=True) is None
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_every_trial_is_a_run_of_mlflow_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for trials in (1, 2):
+        options: dict[str, Any] = {"output_dir": tmp_path, "trials": trials, "min_precision": 0.0, "tracking": True}
+        tune(refinement(tmp_path), SPACE, **options)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlruns.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("tuning").experiment_id])
+    assert {run.data.tags["trial"] for run in runs} == {"0", "1"}
+    assert len(runs) == 2
+    first = next(run for run in runs if run.data.tags["trial"] == "0")
+    assert first.info.status == "FINISHED"
+    assert first.data.params["threshold"] == "0.5"
+    assert 0 <= first.data.metrics["f2"] <= 1
+    assert len(client.get_metric_history(first.info.run_id, "f2_so_far")) == 3
+
+
+def test_cases_of_a_folder_are_in_one_order_and_change_with_their_files(tmp_path: Path) -> None:
+    class Folder:
+        reading, region, points_as_pixels = {"voi": 0}, "breast", False
+
+        def __iter__(self) -> Iterator[Any]:
+            for name in "abcd":
+                (tmp_path / name).write_text(name) if not (tmp_path / name).exists() else None
+                yield type("Case", (), {"case": name, "image": tmp_path / name, "mask": None, "roi": None})
+
+    first = [case[:2] for case in labelled_cases(Folder())]
+    assert [case[:2] for case in labelled_cases(Folder())] == first
+    assert sorted(name for name, _ in first) == list("abcd")
+    (tmp_path / "a").write_text("other")
+    changed = dict(first).items() ^ dict(case[:2] for case in labelled_cases(Folder())).items()
+    assert {name for name, _ in changed} == {"a"}
