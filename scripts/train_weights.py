@@ -6,6 +6,8 @@
 3. `generator`: OUT/generator/generator_ema.pt.
 4. `folds`: the base, trained further without each group of exams in turn: OUT/folds/EXAM.pt, with which
    `python -m scripts.benchmark real --weights-dir OUT/folds` judges every exam by a network that never saw it.
+
+OUT/losses.png shows the losses of all trainings so far.
 """
 
 import argparse
@@ -17,6 +19,8 @@ from pathlib import Path
 
 from bundle.data import MammogramError
 from bundle.data.real_backgrounds import exams_of
+from bundle.reports.figures import png
+from bundle.reports.losses import loss_curves
 from scripts.shipped import ROOT
 
 STAGES = ("base", "segmentor", "folds", "generator")
@@ -103,6 +107,8 @@ def main(argv: list[str] | None = None) -> int:
             train_folds(exams, base, output / "folds", arguments.folds, {**normals, **FOLD, **trial})
         if "generator" in arguments.stages:
             train("train_generator", output / "generator", "generator_ema.pt", {**normals, **trial})
+        losses = {path.parent.name: path for path in sorted(output.rglob("losses.csv"))}
+        (output / "losses.png").write_bytes(png(loss_curves(losses)))
     except (MammogramError, subprocess.CalledProcessError) as error:
         print(f"train_weights: {error}", file=sys.stderr)
         return 1
