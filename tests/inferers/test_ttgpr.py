@@ -1,3 +1,7 @@
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +49,63 @@ def test_one_window_gets_the_method_as_printed(iterations: int) -> None:
     assert [row["energy"] for row in inferer.last_trace] == pytest.approx(energies, rel=1e-6)
     assert inferer.last_trace[0]["n_seeds"] > 0
     assert np.abs(slow - segmentor(image[0, 0].numpy())).max() > 1.0
+
+
+# Golden tensors: single iterations along the 50 of Table I, by the slow twin in float64. The chain as a whole is no
+# golden tensor, see the test that follows.
+
+GOLDEN = json.loads((Path(__file__).parent / "golden_paper.json").read_text())
+
+
+class _Starting(Segmentor):
+    """The toy, except that it says the given logits of the image itself, so that a refinement starts from them."""
+
+    def __init__(self, image: Tensor, logits: Tensor) -> None:
+        super().__init__()
+        self.image, self.logits = image, logits
+
+    def __call__(self, image: Tensor) -> Tensor:
+        return self.logits.clone() if torch.equal(image, self.image) else super().__call__(image)
+
+
+@pytest.mark.parametrize("golden", GOLDEN["iterations"], ids=lambda golden: f"iteration {golden['refine_iter']}")
+def test_the_paper_s_iterations_are_golden(golden: dict[str, Any]) -> None:
+    image, before = (torch.tensor(plane)[None, None] for plane in (GOLDEN["image"], golden["before"]))
+    inferer = _inferer(
+        preset="paper",
+        overrides={"iterations": 1, "t_start": golden["t"]},
+        window_px=image.shape[-1],
+        gate_threshold=None,
+        noise_seed=GOLDEN["noise_seed"],
+        trace=True,
+    )
+    after = inferer(image, _Starting(image, before))
+    torch.testing.assert_close(after[0, 0], torch.tensor(golden["after"]), atol=5e-5, rtol=0)
+    (row,) = inferer.last_trace
+    assert (row["steps"], row["n_seeds"], row["n_windows"]) == (golden["steps"], golden["n_seeds"], 1)
+    for name in ("t", "energy", "tversky", "stabilisation", "edge", "step"):
+        assert row[name] == pytest.approx(golden[name], rel=1e-5, abs=1e-4), name
+
+
+def test_golden_iterations_span_the_schedule_of_the_paper() -> None:
+    paper = preset("paper")
+    times = np.linspace(paper.t_start, paper.t_end, paper.iterations)
+    numbers = [golden["refine_iter"] for golden in GOLDEN["iterations"]]
+    assert (numbers[0], numbers[-1]) == (0, paper.iterations - 1)
+    assert [golden["t"] for golden in GOLDEN["iterations"]] == pytest.approx(times[numbers])
+    assert {golden["steps"] for golden in GOLDEN["iterations"]} == {1, 2, 3, 4}
+
+
+def test_the_paper_s_steps_expand_rounding_and_the_default_s_do_not() -> None:
+    """Steps of up to 8.5 logits overshoot at strong edges: what differs by 1e-6 ends logits apart."""
+    image = view(14, 14, seed=3).clamp(min=-0.9)
+    other = image + 1e-6 * torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
+    apart = {}
+    for name in ("default", "paper"):
+        one, two = (_inferer(preset=name, window_px=14)(each, Segmentor()) for each in (image, other))
+        apart[name] = float((one - two).abs().max())
+    assert apart["paper"] > 1.0
+    assert apart["default"] < 1e-3
 
 
 # Laws.
