@@ -196,7 +196,7 @@ def fingerprint(*values: Any) -> str:
     """Short hash of settings.
 
     Of plain values, containers, functions and types by name, objects by their attributes, and networks by their
-    weights.
+    weights and their own plain attributes.
 
     Raises:
         TypeError: on anything else, which could not be told from another of its kind.
@@ -211,6 +211,8 @@ def _feed(digest: Any, value: Any) -> None:
     if value is None or isinstance(value, (bool, int, float, str)):
         digest.update(repr(value).encode())
     elif isinstance(value, torch.nn.Module):
+        own = {name: option for name, option in vars(value).items() if isinstance(option, (bool, int, float, str))}
+        _feed(digest, {name: option for name, option in own.items() if name != "training"})
         for name, tensor in value.state_dict().items():
             digest.update(f"{name} {tuple(tensor.shape)}".encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

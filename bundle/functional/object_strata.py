@@ -20,10 +20,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import distance_transform_edt, uniform_filter
 
 from .components import Components
-from .injection import HIGH_PASS_MM
 from .objects import Reference, Spacing
 
+# The background around an object; noise is what is finer than the second, whatever training takes it to be.
 RING_MM = (0.2, 1.2)
+HIGH_PASS_MM = 1.0
 MIN_BACKGROUND_PX = 20
 # What rounding leaves of a constant background, in units of the [-1, 1] window.
 LEAST_NOISE = 1e-6

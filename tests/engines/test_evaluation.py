@@ -290,6 +290,11 @@ def test_a_fingerprint_tells_settings_and_weights_apart_and_nothing_else() -> No
     same = nn.Linear(2, 2)
     same.load_state_dict(first.state_dict())
     assert fingerprint(same) == fingerprint(first)
+    same.train(not first.training)
+    assert fingerprint(same) == fingerprint(first)
+    # The same weights in a network that uses them otherwise.
+    same.gain = 2.0  # type: ignore[assignment]
+    assert fingerprint(same) != fingerprint(first)
     assert fingerprint(Brightness(0.5)) == fingerprint(Brightness(0.5))
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
 
