@@ -97,6 +97,11 @@ class Listing:
         self.skipped.append(Skipped(str(what), reason, detail))
 
 
+def rule_of(line: str) -> str:
+    """What an error's line asks for, without the file and the value: many files may break one rule."""
+    return line[max(line.find("Expected"), 0) :].split(",")[0]
+
+
 def split_counts(n: int, shares: Sequence[int]) -> list[int]:
     """Deal n out by whole-numbered shares: the largest remainders take what is left over.
 

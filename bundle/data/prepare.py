@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from .annotations import annotation_of_rois
-from .datalist import UNKNOWN, ListedView, Listing, Truth, assign_splits, draw_patients, write_datalist
+from .datalist import UNKNOWN, ListedView, Listing, Truth, assign_splits, draw_patients, rule_of, write_datalist
 from .errors import MammogramError, refuse
 from .inbreast import Rois, write_rois
 from .prepare_report import report_of, write_report
@@ -73,8 +73,7 @@ def prepare_dataset(listing: Listing, output_dir: str | Path, options: Options |
         try:
             items.append(_prepared(view, splits[view.patient], out, options.spacing_of(view), journal))
         except MammogramError as error:
-            detail = str(error).removeprefix(f"{view.image}: ")
-            listing.skip(view.name, detail.split(",")[0], detail)
+            listing.skip(view.name, rule_of(str(error)), str(error))
     _prune(out, items)
     report = report_of(listing, items, seed=options.seed)
     write_report(out, report)

@@ -8,7 +8,7 @@ import pydicom
 from numpy.typing import NDArray
 
 from .annotations import read_annotation
-from .datalist import ListedView, Listing
+from .datalist import ListedView, Listing, rule_of
 from .dicom import quiet_pydicom
 from .errors import MammogramError, refuse
 from .inbreast import Rois
@@ -51,7 +51,7 @@ def list_folder(
     for case in cases:
         wrong = [line for line in problems if line.startswith((f"{case.image}: ", f"{case.mask}: "))]
         if wrong:
-            listing.skip(case.case, _rule(wrong[0]), wrong[0])
+            listing.skip(case.case, rule_of(wrong[0]), wrong[0])
             continue
         listing.views.append(
             ListedView(
@@ -64,7 +64,7 @@ def list_folder(
     known = {str(path) for case in cases for path in (case.image, case.mask) if path}
     for line in problems:
         if not any(line.startswith(f"{path}: ") for path in known):
-            listing.skip("mask or table", _rule(line), line)
+            listing.skip("mask or table", rule_of(line), line)
     if not listing.views:
         raise refuse(folder, "Expected views with masks, found none; add masks, or say --missing-is-clean for normals")
     return listing
@@ -79,11 +79,6 @@ def mask_truth(path: Path, shape: tuple[int, int]) -> Rois | NDArray[np.uint8]:
     if path.suffix.lower() == ".xml":
         return regions_of_xml(path, shape)
     return read_annotation(path, shape=shape).label
-
-
-def _rule(line: str) -> str:
-    """A problem without the name of its file."""
-    return line[line.find("Expected") :].split(",")[0]
 
 
 def _patients(cases: list[Case]) -> dict[str, str]:

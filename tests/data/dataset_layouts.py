@@ -13,16 +13,29 @@ from tests.data.mg_dicom import JPEG_2000_LOSSLESS, write_mg
 
 SHAPE = (160, 128)
 SPACING = [0.1, 0.1]
+POLYGON_AT, POINT_AT, IN_BOX = (71, 64), (100, 40), (70, 45)
+"""Rows and columns; none of them falls into its region if the two are mixed up."""
 
 
-def view(shape: tuple[int, int] = SHAPE, *, seed: int = 0, right: bool = False, bits: int = 12) -> np.ndarray:
-    """A breast of smooth tissue in black air, uint16 (rows, columns)."""
+def view(
+    shape: tuple[int, int] = SHAPE,
+    *,
+    seed: int = 0,
+    right: bool = False,
+    bits: int = 12,
+    spots: Sequence[tuple[int, int]] = (),
+    reach: int = 1,
+) -> np.ndarray:
+    """A breast of smooth tissue in black air, uint16 (rows, columns), with bright squares of 2 reach + 1 px."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
-    reach = 1 - ((rows - shape[0] / 2) / (0.45 * shape[0])) ** 2 - (columns / (0.8 * shape[1])) ** 2
+    inside = 1 - ((rows - shape[0] / 2) / (0.45 * shape[0])) ** 2 - (columns / (0.8 * shape[1])) ** 2
     rng = np.random.default_rng(seed)
-    tissue = 0.3 + 0.3 * np.sqrt(np.clip(reach, 0, 1)) + 0.02 * rng.standard_normal(shape)
-    values = np.where(reach > 0, tissue * (2**bits - 1), 0).astype(np.uint16)
-    return values[:, ::-1] if right else values
+    tissue = 0.3 + 0.3 * np.sqrt(np.clip(inside, 0, 1)) + 0.005 * rng.standard_normal(shape)
+    values = np.where(inside > 0, tissue * (2**bits - 1), 0).astype(np.uint16)
+    values = values[:, ::-1].copy() if right else values
+    for row, column in spots:
+        values[row - reach : row + reach + 1, column - reach : column + reach + 1] = 0.95 * (2**bits - 1)
+    return values
 
 
 def table(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]], *, delimiter: str = ",") -> Path:
@@ -45,17 +58,22 @@ def jpeg_2000(values: np.ndarray) -> bytes:
 
 
 def inbreast(root: Path, *, patients: int = 6) -> Path:
-    """One view per patient: points and a polygon, a polygon alone, a mass, nothing; in turn."""
+    """One view per patient: a polygon and a point, a polygon alone, a mass, nothing; in turn."""
     release = root / "INbreast Release 1.0"
     rows = []
     (release / "AllXML").mkdir(parents=True)
     for n in range(patients):
         number, side, position = 20000000 + n, "LR"[n % 2], ("CC", "MLO")[n % 2]
         name = f"{number}_{n:016x}_MG_{side}_{position.replace('MLO', 'ML')}_ANON.dcm"
-        dicom(release / "AllDICOMs" / name, view(seed=n, right=side == "R"), ImagerPixelSpacing=[0.07, 0.07])
+        spots = [[POLYGON_AT, POINT_AT], [POLYGON_AT], [], []][n % 4]
+        values = view(seed=n, right=side == "R", spots=spots)
+        dicom(release / "AllDICOMs" / name, values, ImagerPixelSpacing=[0.07, 0.07])
         rows.append(["removed", "removed", side, position, "201001", number, n % 4 + 1, "1" if n % 4 == 3 else "4a"])
-        polygon = ("Calcification", POLYGON, [(40.0, 70.0), (44.0, 70.0), (44.0, 73.0), (40.0, 73.0)])
-        rois = [[polygon, ("Calcification", POINT, [(30.0, 90.0)])], [polygon], [("Mass", POLYGON, polygon[2])]]
+        row, column = POLYGON_AT
+        corners = [(column + x, row + y) for y, x in ((-1.0, -1.0), (-1.0, 1.0), (1.0, 1.0), (1.0, -1.0))]
+        polygon = ("Calcification", POLYGON, corners)
+        point = ("Calcification", POINT, [(float(POINT_AT[1]), float(POINT_AT[0]))])
+        rois = [[polygon, point], [polygon], [("Mass", POLYGON, corners)]]
         if n % 4 < 3:
             write_inbreast(release / "AllXML" / f"{number}.xml", rois[n % 4])
     header = ["Patient ID", "Patient age", "Laterality", "View", "Acquisition date", "File Name", "ACR", "Bi-Rads"]
@@ -105,7 +123,7 @@ def cbis_ddsm(root: Path) -> Path:
     lists: dict[str, list[list[Any]]] = {}
     for n, (kind, split) in enumerate([*[("Calc", "Training")] * 4, ("Calc", "Test"), *[("Mass", "Training")] * 3]):
         folder = f"{kind}-{split}_P_{n:05d}_LEFT_CC"
-        values = view(seed=n).astype(np.uint16)
+        values = view(seed=n, spots=[IN_BOX] if kind == "Calc" else [], reach=2)
         images = root / "CBIS-DDSM" / folder / "08-07-2016-DDSM-NA-1" / "1.000000-full mammogram images-2"
         dicom(images / "1-1.dcm", values, ImagerPixelSpacing=None)
         mask = np.zeros(SHAPE, np.uint8)
@@ -143,19 +161,21 @@ def vindr_mammo(root: Path) -> Path:
         kinds = {1: "['Suspicious Calcification', 'Mass']", 2: "['Mass']"}
         box = [30.0, 60.0, 59.0, 79.0] if n % 4 in kinds else ["", "", "", ""]
         findings.append([*row, kinds.get(n % 4, "['No Finding']"), birads, *box, split])
-        dicom(root / "images" / f"study{n}" / f"image{n}.dicom", view(seed=n))
+        spots = [IN_BOX] if n % 4 == 1 else []
+        dicom(root / "images" / f"study{n}" / f"image{n}.dicom", view(seed=n, spots=spots))
     table(root / "breast-level_annotations.csv", BREAST_HEADER, breasts)
     table(root / "finding_annotations.csv", FINDING_HEADER, findings)
     table(root / "metadata.csv", ["SOP Instance UID", "Manufacturer"], [["image0", "SIEMENS"]])
     return root
 
 
+MIAS_AT = (1023 - 700, 300)
 MIAS_LINES = """
 mdb001 F NORM
 mdb002 G CALC B 300 700 40
 mdb004 G CALC M *NOTE 3*
 mdb005 F CIRC B 477 133 30
-mdb006 D CALC M 400 500 30
+mdb006 D CALC M 300 700 40
 mdb006 D CALC M 250 520 20
 mdb007 G NORM
 mdb008 G CALC B 300 700 40
@@ -167,17 +187,21 @@ def mini_mias(root: Path) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     (root / "Info.txt").write_text(f"INFORMATION:\n1st column: MIAS database reference number.\n{MIAS_LINES}")
     for n in (1, 2, 6, 7, 8):
-        Image.fromarray(view((1024, 1024), seed=n, bits=8).astype(np.uint8)).save(root / f"mdb{n:03d}.pgm")
+        # A calcification is a pixel or two at 0.2 mm.
+        spots = {2: [MIAS_AT], 6: [MIAS_AT, (1023 - 520, 250)], 8: [MIAS_AT]}.get(n, [])
+        values = view((1024, 1024), seed=n, bits=8, spots=spots, reach=0)
+        Image.fromarray(values.astype(np.uint8)).save(root / f"mdb{n:03d}.pgm")
     return root
 
 
 def folder(root: Path) -> Path:
     """Views of four patients, some with masks; DICOM files without a suffix among them."""
     for n in range(6):
-        dicom(root / "exams" / f"view{n}", view(seed=n), PatientID=f"SECRET-{n // 2}")
+        values = view(seed=n, spots=[POLYGON_AT] if n % 2 else [])
+        dicom(root / "exams" / f"view{n}", values, PatientID=f"SECRET-{n // 2}")
         if n % 2:
             mask = np.zeros(SHAPE, np.uint8)
-            mask[70:73, 40:44] = 255
+            mask[POLYGON_AT[0] - 1 : POLYGON_AT[0] + 2, POLYGON_AT[1] - 1 : POLYGON_AT[1] + 2] = 255
             Image.fromarray(mask).save(root / "exams" / f"view{n}_mask.png")
     return root
 

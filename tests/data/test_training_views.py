@@ -1,3 +1,4 @@
+import json
 from importlib import import_module
 from pathlib import Path
 
@@ -66,3 +67,23 @@ def test_excluded_exams_are_never_drawn_and_the_others_share_their_weight(tmp_pa
 def test_an_exclusion_that_fits_no_file_is_refused(tmp_path: Path, misspelt: str) -> None:
     with pytest.raises(MammogramError, match="correct `exclude`"):
         training_views(_normals(tmp_path / "real", 2), phantom_dir=str(tmp_path), phantom_count=0, exclude=[misspelt])
+
+
+def _datalist(folder: Path) -> str:
+    names = ("A_1.dcm", "A_2.dcm", "B_1.dcm")
+    items = [{"image": f"views/{name}", "spacing_mm": [0.1, 0.1]} for name in names]
+    (folder / "datalist.json").write_text(json.dumps({"negatives": items, "training": [{"image": "calcified.dcm"}]}))
+    return str(folder / "datalist.json")
+
+
+def test_a_datalist_gives_its_negatives_and_exclude_works_on_them(tmp_path: Path) -> None:
+    options = {"phantom_dir": str(tmp_path), "phantom_count": 0}
+    views = training_views(_datalist(tmp_path), **options)
+    assert [view["image"] for view in views] == [str(tmp_path / "views" / n) for n in ("A_1.dcm", "A_2.dcm", "B_1.dcm")]
+    assert [view["weight"] for view in views] == pytest.approx([1 / 3] * 3)
+    # Whatever a list says of them, real views are never taken for known to be clean: they are screened.
+    assert not any("known_clean" in view for view in views)
+    left = training_views(_datalist(tmp_path), **options, exclude=["A_"])
+    assert [Path(view["image"]).name for view in left] == ["B_1.dcm"]
+    with pytest.raises(MammogramError, match="correct `exclude`"):
+        training_views(_datalist(tmp_path), **options, exclude=["calcified"])
