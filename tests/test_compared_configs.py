@@ -16,6 +16,8 @@ from bundle.data import phantom_datalist
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
 SYSTEMS = {
+    "train_csd": ("train_csd",),
+    "train_csd_published": ("train_csd", "train_csd_published"),
     "train_deepmica": ("train_deepmica",),
     "train_deepmica_published": ("train_deepmica", "train_deepmica_published"),
     "train_hdogreg": ("train_hdogreg",),
@@ -87,8 +89,9 @@ def test_the_published_network_is_built_and_runs_once(name: str) -> None:
     if "hdogreg" in name:
         pytest.importorskip("timm")
     network = _merged(name).get_parsed_content("network_def").eval()
+    seen, given = ((1, 1, 95, 95), (1, 2)) if "csd" in name else ((1, 1, 64, 64), (1, 1, 64, 64))
     with torch.no_grad():
-        assert network(torch.zeros(1, 1, 64, 64)).shape == (1, 1, 64, 64)
+        assert network(torch.zeros(seen)).shape == given
 
 
 @pytest.fixture(scope="module")

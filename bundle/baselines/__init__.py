@@ -8,6 +8,7 @@ from .classical import (
     HighPassInferer,
     TopHatInferer,
 )
+from .csd import ContextSensitiveInferer
 from .deepmica import DeepMicaInferer
 from .hdogreg import HybridInferer, nearest_to_perfect
 from .network import NetworkInferer
@@ -18,6 +19,7 @@ __all__ = [
     "GRIDS",
     "CiecholewskiInferer",
     "ClassicalInferer",
+    "ContextSensitiveInferer",
     "DeepMicaInferer",
     "DifferenceOfGaussiansInferer",
     "HessianDifferenceOfGaussiansInferer",

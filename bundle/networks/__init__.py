@@ -1,5 +1,6 @@
 """Networks."""
 
+from .csd import ContextSensitiveNetwork as ContextSensitiveNetwork
 from .fpn import FeaturePyramidRegressor as FeaturePyramidRegressor
 from .restormer import Restormer as Restormer
 from .weights import load_weights as load_weights

@@ -1,5 +1,6 @@
 """MONAI transforms."""
 
+from .candidates import RandCandidatesd as RandCandidatesd
 from .clahe import Clahed as Clahed
 from .findings import SaveFindingsd as SaveFindingsd
 from .flow import RandFlowStated as RandFlowStated
