@@ -173,14 +173,32 @@ def shift_cases(split: str, condition: str) -> list[ShiftCase]:
             f"Expected a condition of split {split} among {', '.join(allowed)}, got {condition!r}; pass one of these"
         )
     calcified, clean = SPLITS[split]
-    cases = []
-    for index in range(calcified + clean):
-        parameters = sample_parameters(split, index, calcified=index < calcified)
-        level, parameters = _shifted(parameters, condition, index)
-        patient = f"{split}-{index:02d}"
-        name = f"shift_{condition}_{patient}"
-        cases.append(ShiftCase(name, patient, split, condition, level, index < calcified, parameters))
-    return cases
+    return [_case(split, condition, index, calcified=index < calcified) for index in range(calcified + clean)]
+
+
+def site_negatives(condition: str, *, count: int, split: str = "tuning") -> list[ShiftCase]:
+    """Clean views of a site with a shift, none of which is in a split: what a calibration for that site may see.
+
+    Args:
+        condition: one of CONDITIONS.
+        count: number of views.
+        split: whose ranges they are drawn from; with "tuning" they share nothing but the shift with the test views,
+            with "test" they are other breasts of the same kind.
+
+    Raises:
+        ValueError: if the condition or the split is unknown.
+    """
+    for name, value, known in (("condition", condition, CONDITIONS), ("split", split, tuple(SPLITS))):
+        if value not in known:
+            raise ValueError(f"Expected a {name} among {', '.join(known)}, got {value!r}; pass one of these")
+    first = sum(SPLITS[split])
+    return [_case(split, condition, first + number, calcified=False) for number in range(count)]
+
+
+def _case(split: str, condition: str, index: int, *, calcified: bool) -> ShiftCase:
+    level, parameters = _shifted(sample_parameters(split, index, calcified=calcified), condition, index)
+    patient = f"{split}-{index:02d}"
+    return ShiftCase(f"shift_{condition}_{patient}", patient, split, condition, level, calcified, parameters)
 
 
 def sample_parameters(split: str, index: int, *, calcified: bool) -> CaseParameters:
