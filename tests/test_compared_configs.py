@@ -6,12 +6,16 @@ from pathlib import Path
 from pydoc import locate
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigComponent, ConfigParser, ConfigWorkflow, ReferenceResolver
 from monai.utils import set_determinism
+from PIL import Image
 
 from bundle.data import phantom_datalist
+from bundle.functional.components import find_components
+from bundle.functional.proximity import points_mask
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
@@ -22,6 +26,7 @@ SYSTEMS = {
     "train_deepmica_published": ("train_deepmica", "train_deepmica_published"),
     "train_hdogreg": ("train_hdogreg",),
     "train_hdogreg_published": ("train_hdogreg", "train_hdogreg_published"),
+    "train_supervised": ("train_supervised",),
     "train_segai": ("train_segai",),
     "train_segai_published": ("train_segai", "train_segai_published"),
 }
@@ -103,30 +108,67 @@ def normals(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one small calcified view and its mask."""
+    folder = tmp_path_factory.mktemp("labelled")
+    phantom_datalist(folder, count=1, first_seed=9, **SMALL_PHANTOM)
+    return folder
+
+
+@pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("phantoms")
+
+
+def _trained(files: list[str], output: Path, phantoms: Path, **options: Any) -> ConfigWorkflow:
+    """Two iterations and a validation."""
+    small = {f"validate::files::{key}": value for key, value in SMALL_PHANTOM.items()}
+    small |= {
+        **{"bundle_root": str(ROOT), "phantom_dir": str(phantoms), "output_dir": str(output), "device": "cpu"},
+        **{"phantom_count": 0, "validate::files::count": 1, "val_interval": 1, "num_workers": 0},
+        **{"epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "window_px": 64},
+    }
+    workflow = ConfigWorkflow(files, workflow_type="train", **small, **options)
+    try:
+        workflow.initialize()
+        assert workflow.check_properties() == []
+        network = workflow.parser.get_parsed_content("network")
+        before = {key: value.clone() for key, value in network.named_parameters()}
+        workflow.run()
+    finally:
+        set_determinism(None)
+    after = torch.load(output / "model.pt", weights_only=True)
+    assert all(torch.isfinite(value).all() for value in after.values())
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+    assert 0 <= workflow.evaluator.state.metrics["val_recall"] <= 1
+    return workflow
 
 
 # Other people's notes on reading PNG files.
 @pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
 @pytest.mark.train
 @pytest.mark.parametrize("name", [name for name in SYSTEMS if name not in PUBLISHED])
-def test_it_trains_for_an_epoch(name: str, normals: Path, phantoms: Path, tmp_path: Path) -> None:
-    small = {f"validate::files::{key}": value for key, value in SMALL_PHANTOM.items()}
-    small |= {
-        **{"bundle_root": str(ROOT), "dataset_dir": str(normals), "phantom_dir": str(phantoms), "device": "cpu"},
-        **{"phantom_count": 0, "validate::files::count": 1, "val_interval": 1, "output_dir": str(tmp_path)},
-        **{"epochs": 1, "iterations_per_epoch": 2, "batch_size": 2, "window_px": 64, "num_workers": 0},
-    }
-    workflow = ConfigWorkflow(_files(name), workflow_type="train", **small)
-    try:
-        workflow.initialize()
-        assert workflow.check_properties() == []
-        before = {key: value.clone() for key, value in workflow.parser.get_parsed_content("network").named_parameters()}
-        workflow.run()
-    finally:
-        set_determinism(None)
-    after = torch.load(tmp_path / "model.pt", weights_only=True)
-    assert all(torch.isfinite(value).all() for value in after.values())
-    assert any(not torch.equal(before[key], after[key]) for key in before)
-    assert 0 <= workflow.evaluator.state.metrics["val_recall"] <= 1
+def test_it_trains_for_an_epoch(name: str, normals: Path, labelled: Path, phantoms: Path, tmp_path: Path) -> None:
+    options = {"dataset_dir": str(normals)}
+    if name == "train_supervised":
+        options = {"dataset_dir": str(labelled), "masks_dir": str(labelled)}
+    _trained(_files(name), tmp_path, phantoms, **options)
+
+
+@pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
+@pytest.mark.train
+def test_hdogreg_is_fine_tuned_on_points(labelled: Path, phantoms: Path, tmp_path: Path) -> None:
+    points = tmp_path / "points"
+    points.mkdir()
+    (mask,) = labelled.glob("*_label.png")
+    with Image.open(mask) as image:
+        label = np.array(image)
+    single = points_mask(find_components(label == 1).centroid_px, shape=label.shape)
+    Image.fromarray(single.astype(np.uint8)).save(points / mask.name)
+    start = tmp_path / "start.pt"
+    torch.save(_merged("train_hdogreg").get_parsed_content("network_def").state_dict(), start)
+    files = [str(CONFIGS / f"{name}.yaml") for name in ("train", "train_supervised", "train_hdogreg")]
+    options = {"dataset_dir": str(labelled), "masks_dir": str(points), "initial_weights": str(start)}
+    workflow = _trained(files, tmp_path / "out", phantoms, **options)
+    (item,) = workflow.parser.get_parsed_content("train::files")
+    assert Path(item["label"]).parent == points

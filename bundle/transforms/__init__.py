@@ -8,6 +8,7 @@ from .injection import RandBreastCropd as RandBreastCropd
 from .injection import RandDetectord as RandDetectord
 from .injection import RandInjectMicrocalcificationsd as RandInjectMicrocalcificationsd
 from .injection import RandQuantumNoised as RandQuantumNoised
+from .labelled_crop import RandLabelledCropd as RandLabelledCropd
 from .mammogram import BreastMaskd as BreastMaskd
 from .mammogram import MammogramWindowd as MammogramWindowd
 from .overlay import overlay_picture as overlay_picture
