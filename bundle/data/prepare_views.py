@@ -88,7 +88,8 @@ class Journal:
         """Note a reading."""
         self.readings[str(path)] = depends, reading
         with self.path.open("a") as file:
-            file.write(json.dumps([str(path), depends, asdict(reading)]) + "\n")
+            # The line feed goes in front, so that a line that was cut short spoils no other.
+            file.write("\n" + json.dumps([str(path), depends, asdict(reading)]))
 
 
 def read_once(path: Path, spacing_mm: float | None, journal: Journal) -> Reading:
