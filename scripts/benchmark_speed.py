@@ -52,7 +52,7 @@ def build(models_dir: Path | None, *, precision: str, batch_size: int) -> System
     segmentor, refined, network = shipped_inferers(models_dir, precision=precision, sw_batch_size=batch_size)
     segmentor.progress = refined.windowed.progress = False
     windows = {"window_px": segmentor.window_px, "overlap": segmentor.overlap}
-    evidence = EvidenceInferer(refined.generator, sw_batch_size=batch_size, dtype=precision, **windows)
+    evidence = EvidenceInferer(refined.generator, sw_batch_size=batch_size, dtype=precision, trace=True, **windows)
     return Systems(network, refined.generator, {"segmentor": segmentor, "default": refined, "evidence": evidence})
 
 

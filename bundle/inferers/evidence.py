@@ -46,10 +46,11 @@ class EvidenceInferer(Inferer):
         sw_batch_size: windows per call of a network.
         noise_seed: picks the noise.
         dtype: "float32", or "bfloat16" or "float16" for calls of the networks under autocast.
+        trace: keep what follows.
         progress: show progress bars.
 
     Attributes:
-        last_evidence: of the last call, one entry per candidate.
+        last_evidence: of the last call, one entry per candidate, if `trace`.
         last_candidates: those candidates.
         last_windows: windows that the generator looked at in the last call,
         last_passes: and its calls per window, summed.
@@ -68,6 +69,7 @@ class EvidenceInferer(Inferer):
         sw_batch_size: int = 4,
         noise_seed: int = 0,
         dtype: str = "float32",
+        trace: bool = False,
         progress: bool = False,
     ) -> None:
         super().__init__()
@@ -76,7 +78,7 @@ class EvidenceInferer(Inferer):
             raise ValueError("Expected a generator for a score with weight, got None; pass one or weight_score=0")
         self.generator = generator.eval() if isinstance(generator, nn.Module) else generator
         self.windowed = WindowedInferer(window_px, overlap, sw_batch_size, dtype=dtype, progress=progress)
-        self.noise_seed = noise_seed
+        self.noise_seed, self.trace = noise_seed, trace
         self.last_evidence: Evidence | None = None
         self.last_candidates: Candidates | None = None
         self.last_windows = self.last_passes = 0
@@ -116,14 +118,14 @@ class EvidenceInferer(Inferer):
         candidates = find_candidates(logits, threshold=self.settings.threshold, nms_px=self.settings.nms_px)
         score, spread, high_pass = (np.zeros(len(candidates)) for _ in range(3))
         tested = np.ones(len(candidates), bool)
-        self.last_windows = self.last_passes = 0
         if self.generator is not None and (every_channel or wanted[[1, 3]].any()):
             score, spread, tested = self._scores(image, logits, candidates)
         if every_channel or wanted[2]:
             high_pass = self._high_pass(inputs, candidates)
-        self.last_candidates = candidates
-        self.last_evidence = Evidence(candidates.peak, score, spread, high_pass, tested)
-        return candidates, self.last_evidence
+        evidence = Evidence(candidates.peak, score, spread, high_pass, tested)
+        if self.trace:
+            self.last_candidates, self.last_evidence = candidates, evidence
+        return candidates, evidence
 
     @torch.no_grad()
     def _scores(self, image: Tensor, logits: Tensor, candidates: Candidates) -> tuple[Array, Array, np.ndarray]:
@@ -141,9 +143,10 @@ class EvidenceInferer(Inferer):
         context = pad_to_window(self._context(logits), window_px=side, value=0.0)
         runs = np.zeros((len(choice.times), choice.draws, len(candidates)))
         rounds = len(choice.times) * choice.draws
-        self.last_windows, self.last_passes = len({one.window for one in passes}), len(passes) * rounds
+        if self.trace:
+            self.last_windows, self.last_passes = len({one.window for one in passes}), len(passes) * rounds
         disabled = not self.windowed.progress
-        with tqdm(total=self.last_passes, desc="evidence", unit="window", leave=False, disable=disabled) as bar:
+        with tqdm(total=len(passes) * rounds, desc="evidence", unit="window", leave=False, disable=disabled) as bar:
             for number, draw in np.ndindex(runs.shape[:2]):
                 runs[number, draw] = self._score(frame, context, candidates, passes, number, draw, bar)
         per_draw = runs.mean(axis=0)

@@ -18,7 +18,7 @@ REAL, FALSE = (16, 10), (16, 24)
 
 def _inferer(generator: object = None, *, settings: dict[str, object] | None = None, **options: object):
     choice = EvidenceSettings(**({"apart_px": 6, "max_groups": 9} | (settings or {})))  # type: ignore[arg-type]
-    return EvidenceInferer(generator or Generator(), settings=choice, **({"window_px": 16} | options))  # type: ignore[arg-type]
+    return EvidenceInferer(generator or Generator(), settings=choice, **({"window_px": 16, "trace": True} | options))  # type: ignore[arg-type]
 
 
 def spots(window: Tensor) -> Tensor:
@@ -235,7 +235,7 @@ def test_a_module_generator_is_set_to_evaluation_and_reduced_precision_stays_clo
 
 def _high_pass(**settings: object) -> EvidenceInferer:
     chosen = {"weight_score": 0.0, "weight_high_pass": 0.5, "bias": -2.0, "spacing_mm": 0.5} | settings
-    return EvidenceInferer(None, settings=EvidenceSettings(**chosen), window_px=SIDE)  # type: ignore[arg-type]
+    return EvidenceInferer(None, settings=EvidenceSettings(**chosen), window_px=SIDE, trace=True)  # type: ignore[arg-type]
 
 
 def test_the_high_pass_raises_what_is_bright_and_lowers_what_is_not() -> None:
@@ -260,6 +260,13 @@ def test_the_spacing_of_the_image_is_taken_where_it_is_known() -> None:
 def test_a_score_with_weight_needs_a_generator() -> None:
     with pytest.raises(ValueError, match="Expected a generator"):
         EvidenceInferer(None)
+
+
+def test_nothing_is_kept_unasked() -> None:
+    inferer = _inferer(trace=False)
+    before = dict(vars(inferer))
+    inferer(view(), Segmentor())
+    assert vars(inferer) == before
 
 
 def test_every_channel_is_gathered_for_fitting() -> None:
