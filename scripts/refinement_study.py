@@ -26,7 +26,7 @@ from scripts.study_crops import CROPS_PX, study_cases
 from scripts.study_fit import fitted
 from scripts.study_price import price
 from scripts.study_run import Line, lines_of, recorded, run_lines
-from scripts.study_table import best_threshold_of, forest, study_markdown, summary
+from scripts.study_table import PRIMARY, SWITCHED, best_threshold_of, forest, study_markdown, summary
 from scripts.study_variants import BEST, SEGMENTOR, UNFITTED, Parts, Variant, all_variants, chosen_variants
 
 CROPS, PAPER_CROPS, FIT_CROPS = 60, 20, 24
@@ -37,7 +37,7 @@ def best_line(line: Line, records: Sequence[Record]) -> Line:
     mine = [record for record in records if record["system"] == SEGMENTOR]
     threshold = best_threshold_of(mine)
     what = f"the segmentor at its own best threshold, {threshold:.3g}, chosen on these crops"
-    variant = Variant(BEST, "Controls", what, line.variant.make, SEGMENTOR)
+    variant = Variant(BEST, line.variant.group, what, line.variant.make, SEGMENTOR)
     return line._replace(variant=variant, threshold=threshold)
 
 
@@ -58,12 +58,12 @@ def write_results(
         row for base, rows in tables.items() for row in rows if row["differences"] and own[row["system"]] == base
     ]
     switched = [row for row in switched if row["reference"] != SEGMENTOR]
-    for name, rows, title in (
-        ("forest", against, "Difference to the segmentor, 95% intervals"),
-        ("forest_switches", switched, "Difference to what the switch is set in, 95% intervals"),
+    for name, rows, title, names in (
+        ("forest", against, "Difference to the segmentor, 95% intervals", PRIMARY),
+        ("forest_switches", switched, "Difference to the row that has the other setting, 95% intervals", SWITCHED),
     ):
         if rows:
-            picture = png(forest(rows, variants, title=title))
+            picture = png(forest(rows, variants, title=title, names=names))
             write_whole(output / f"{name}.png", lambda path, picture=picture: path.write_bytes(picture))  # type: ignore[misc]
     return text
 
@@ -100,8 +100,9 @@ def run(arguments: argparse.Namespace) -> None:
     records = run_lines(lines, cases, parts, output / "records")
     best = best_line(lines[0], records)
     records += run_lines([best], cases, parts, output / "records")
-    shown = [*variants, best.variant]
+    shown = [variants[0], best.variant, *variants[1:]]
     print(write_results(records, shown, pass_costs(networks), output, arguments.command))
+    print(f"Everything is in {output}")
 
 
 def _todo(variants: Sequence[Variant], parts: Parts, cases: Sequence[Case], records_dir: Path) -> dict[str, int]:
@@ -139,7 +140,6 @@ def main(argv: list[str] | None = None) -> None:
     arguments.command = " ".join(["python -m scripts.refinement_study", *words])
     with one_line_errors():
         run(arguments)
-    print(f"Everything is in {arguments.output_dir}")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,10 @@ Row = Mapping[str, Any]
 
 PRIMARY = ("tpr_at_0.4_fp_per_cm2", "tpr_at_1_fp_per_cm2", "pauc_fp_per_cm2")
 SECONDARY = ("object_recall", "object_precision", "recall", "precision", "fp_per_cm2")
+# A switch may leave recall at matched rates as it is and still move predictions at the threshold.
+SWITCHED = ("pauc_fp_per_cm2", "object_recall", "object_precision", "recall")
+# Differences below this are rounding.
+DECIMALS = 9
 BEST_F2 = "best_object_f2"
 LABELS = {name: metric.label for name, metric in METRICS.items()} | {
     "recall": "Pixel recall",
@@ -160,7 +164,9 @@ def _differences(row: Row, names: Sequence[str]) -> list[str]:
     return [_difference(row["differences"][name]) if row["differences"] else "" for name in names]
 
 
-def _difference(figure: Row) -> str:
+def _difference(exact: Row) -> str:
+    # The sum turns -0.0 into 0.0.
+    figure = {name: round(exact[name], DECIMALS) + 0.0 for name in ("value", "low", "high")}
     text = f"{'+' if figure['value'] > 0 else ''}{number(figure['value'])}{interval(figure)}"
     return f"**{text}**" if figure["low"] > 0 or figure["high"] < 0 else text
 
@@ -175,7 +181,7 @@ def _table(
     return "\n".join(f"| {' | '.join(cells)} |" for cells in every)
 
 
-def forest(rows: Sequence[Row], variants: Sequence[Variant], *, title: str, names: Sequence[str] = PRIMARY) -> Figure:
+def forest(rows: Sequence[Row], variants: Sequence[Variant], *, title: str, names: Sequence[str]) -> Figure:
     """Differences with intervals, a panel per figure and a line per variant, in the groups of the table.
 
     Args:

@@ -23,7 +23,7 @@ from scripts.benchmark_systems import Networks
 from scripts.study_cost import GENERATOR, PassCost, counted_passes, gflop_of, minutes_of, pass_costs
 from scripts.study_crops import FIRST_VIEW, crop_place, cut, study_cases, study_views
 from scripts.study_price import price, stub_parts, stub_view
-from scripts.study_table import best_threshold_of, changed_crops, forest, study_markdown, summary
+from scripts.study_table import PRIMARY, best_threshold_of, changed_crops, forest, study_markdown, summary
 from scripts.study_variants import (
     BEST,
     DEFAULT,
@@ -337,7 +337,7 @@ def test_a_forest_has_a_line_per_row_and_a_heading_per_group() -> None:
     rows = [VARIANTS[name] for name in (SEGMENTOR, DEFAULT, "no-edge")]
     records = _records(SEGMENTOR, 1, 1) + _records(DEFAULT, 2, 1) + _records("no-edge", 2, 0)
     compared = [row for row in summary(records, rows)[SEGMENTOR] if row["differences"]]
-    figure = forest(compared, rows, title="t")
+    figure = forest(compared, rows, title="t", names=PRIMARY)
     assert len(figure.axes) == 3
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == ["TT-GPR".upper(), DEFAULT, "ENERGY", "no-edge"]
