@@ -152,7 +152,7 @@ def picture(rows: Sequence[Mapping[str, Any]]) -> bytes:
             axes.errorbar(place, value, yerr=np.abs([value - low, high - value]), fmt="o", color=colour, label=name)
         axes.set_xticks(range(len(members)), [row["condition"] for row in members])
         axes.set(title=system, ylabel="F2 of objects")
-        axes.legend(ncols=len(CHOICES), fontsize=8)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(CHOICES), fontsize=8)
     return png(figure)
 
 
@@ -164,7 +164,7 @@ def study(arguments: argparse.Namespace) -> None:
     options = {"count": arguments.negatives, "split": arguments.negatives_from}
     options |= {"injections": arguments.injections, "seed": arguments.seed}
     site = {name: negatives(output, name, **options) for name in arguments.conditions}
-    test = {name: _test_cases(output, name, arguments.test_views) for name in arguments.conditions}
+    test = {name: rendered_cases(output, "test", [name]) for name in arguments.conditions}
     networks = load_networks(arguments.models_dir, refine="ttgpr" in arguments.systems)
     maps = KeptMaps(output / "maps")
     every = [case for cases in (*site.values(), *test.values()) for case in cases]
@@ -194,16 +194,6 @@ def _patients(cases: Sequence[Case]) -> tuple[str, ...]:
     return tuple(case.patient for case in cases)
 
 
-def _test_cases(output: Path, condition: str, count: int | None) -> list[Case]:
-    """Test views of a condition; of some of them, calcified and clean ones."""
-    cases = rendered_cases(output, "test", [condition])
-    if count is None:
-        return cases
-    calcified = SPLITS["test"][0]
-    clean = max(1, count // 3)
-    return cases[: max(1, count - clean)] + cases[calcified : calcified + clean]
-
-
 def main(argv: list[str] | None = None) -> None:
     """Run the study."""
     parser = argparse.ArgumentParser(prog="python -m scripts.calibration_study", description=__doc__)
@@ -220,7 +210,6 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--injections", type=int, default=2, help="per negative (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the injections (default: %(default)s)")
-    parser.add_argument("--test-views", type=int, help="so many test views per condition alone, for a trial run")
     parser.add_argument("--models-dir", type=Path, help="folder of other weights than the shipped ones")
     parser.add_argument("--price-only", action="store_true", help="print the price and stop")
     arguments = parser.parse_args(argv)

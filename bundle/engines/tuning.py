@@ -18,15 +18,9 @@ from tqdm import tqdm
 
 from ..functional.objects import ObjectCounts, add_counts
 from ..functional.refinement_settings import RefinementSettings, change
-from .evaluation import fingerprint
+from .evaluation import FROC_THRESHOLDS, fingerprint
 from .tracking import write_figure
-from .tuning_cases import (
-    CONTROL_THRESHOLDS,
-    DEFAULT_THRESHOLD,
-    THRESHOLD,
-    Refinement,
-    figures_of,
-)
+from .tuning_cases import THRESHOLD, Refinement, figures_of, threshold_of
 from .tuning_study import (
     Outcome,
     best_trial,
@@ -61,7 +55,7 @@ def tune(
 
     Args:
         refinement: cases and networks.
-        space: ranges or choices of `RefinementSettings` fields and of "threshold"; see `check_space`.
+        space: ranges or choices of `RefinementSettings` fields and of "threshold_logit"; see `check_space`.
         output_dir: made if missing; earlier trials in it count.
         trials: results wanted, earlier ones included.
         seed: of the sampler.
@@ -121,12 +115,12 @@ def tune(
     result = {
         "preset": preset,
         "overrides": {name: value for name, value in best.params.items() if name != THRESHOLD},
-        "threshold": best.params.get(THRESHOLD, DEFAULT_THRESHOLD),
+        "threshold": threshold_of(best.params),
         "figures": best.user_attrs,
         "trial": best.number,
         "trials": len(finished(study)),
         "min_precision": least,
-        "segmentor": {f"at {DEFAULT_THRESHOLD}": untouched, "at its best threshold": best_control(control, least)},
+        "segmentor": {"at 0.5": untouched, "at its best threshold": best_control(control, least)},
     }
     (folder / "best.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return result
@@ -150,8 +144,6 @@ def check_tuning(
         for value in ends:
             if name != THRESHOLD:
                 change(base, **{name: value})
-            elif not 0 < value < 1:
-                raise ValueError(f"Expected thresholds above 0 and below 1 in the search space, got {value:g}")
 
 
 def _outcomes(refinement: Refinement, parameters: Mapping[str, Any], least: float) -> Iterator[Outcome]:
@@ -165,7 +157,7 @@ def _outcomes(refinement: Refinement, parameters: Mapping[str, Any], least: floa
 
 def _start(base: RefinementSettings, space: Mapping[str, Any]) -> dict[str, Any]:
     """The first trial: where the settings start from, as far as the space holds it."""
-    values = {field.name: getattr(base, field.name) for field in fields(base)} | {THRESHOLD: DEFAULT_THRESHOLD}
+    values = {field.name: getattr(base, field.name) for field in fields(base)} | {THRESHOLD: 0.0}
     return {name: values[name] for name in space if inside(space, name, values[name])}
 
 
@@ -173,12 +165,11 @@ def best_control(control: Sequence[ObjectCounts], least: float) -> dict[str, flo
     """Figures of the segmentor alone at its best threshold with at least that precision, what refinement must beat.
 
     Args:
-        control: counts at each of `CONTROL_THRESHOLDS`.
+        control: counts at each of `FROC_THRESHOLDS`.
         least: precision.
     """
     all_figures = [
-        figures_of(counts) | {THRESHOLD: float(level)}
-        for counts, level in zip(control, CONTROL_THRESHOLDS, strict=True)
+        figures_of(counts) | {"threshold": level} for counts, level in zip(control, FROC_THRESHOLDS, strict=True)
     ]
     return max((one for one in all_figures if one["precision"] >= least), key=lambda one: one["f2"], default=None)
 

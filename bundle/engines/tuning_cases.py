@@ -6,6 +6,7 @@ The segmentor's first pass, which no setting changes, is made once and kept.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,14 +27,12 @@ from ..functional.points import match_points, points_inside
 from ..functional.refinement_settings import RefinementSettings, change
 from ..functional.windows import breast_windows, pad_to_window, window_peaks
 from .benchmark import refinement_passes, sigmoid
-from .evaluation import fingerprint
+from .evaluation import FROC_THRESHOLDS, fingerprint
 from .tuning_study import random_parameters
 
 View = Mapping[str, Any]
-THRESHOLD = "threshold"
-DEFAULT_THRESHOLD = 0.5
-# Thresholds of the segmentor alone, equally far apart in logit; 0.5 is among them.
-CONTROL_THRESHOLDS = sigmoid(np.linspace(-6, 6, 49))
+# The threshold is drawn by its logit: a sure network's best one may be 0.01 as well as 0.999.
+THRESHOLD = "threshold_logit"
 # Views in memory: a whole view is about 50 MB.
 KEPT_VIEWS = 32
 # Batches timed for the price, after one that is not; points of the search space whose cost is averaged.
@@ -103,6 +102,11 @@ def count_view(view: View, probs: NDArray, threshold: float) -> ObjectCounts:
     match = match_points(mask, points, reference)
     found = float(len(match.pairs))
     return ObjectCounts(found, float(match.false.sum()), len(points) - found, reference.area_cm2)
+
+
+def threshold_of(parameters: Mapping[str, Any]) -> float:
+    """Threshold of a trial, 0.5 where it has none of its own."""
+    return 1 / (1 + math.exp(-parameters.get(THRESHOLD, 0.0)))
 
 
 def figures_of(counts: ObjectCounts) -> dict[str, float]:
@@ -185,14 +189,14 @@ class Refinement:
         self.inferer.settings = change(self.base, **overrides)
         for number in range(len(self.cases)):
             probs = self._probs(number, self.inferer)
-            yield count_view(self.view(number), probs, parameters.get(THRESHOLD, DEFAULT_THRESHOLD))
+            yield count_view(self.view(number), probs, threshold_of(parameters))
 
     def control(self) -> list[ObjectCounts]:
-        """Counts of the segmentor alone over all cases, at each of `CONTROL_THRESHOLDS`."""
+        """Counts of the segmentor alone over all cases, at each of `FROC_THRESHOLDS`."""
         total: list[list[ObjectCounts]] = []
         for number in tqdm(range(len(self.cases)), desc="Segmentor alone", unit="case"):
             probs = self._probs(number, self.first)
-            total.append([count_view(self.view(number), probs, threshold) for threshold in CONTROL_THRESHOLDS])
+            total.append([count_view(self.view(number), probs, threshold) for threshold in FROC_THRESHOLDS])
         return [add_counts(counts) for counts in zip(*total, strict=True)]
 
     def _probs(self, number: int, inferer: Any) -> NDArray[np.float32]:

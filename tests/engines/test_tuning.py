@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,9 +14,9 @@ import torch
 from scipy import ndimage
 from torch import nn
 
+from bundle.engines.evaluation import FROC_THRESHOLDS
 from bundle.engines.tuning import best_control, check_tuning, tune
 from bundle.engines.tuning_cases import (
-    CONTROL_THRESHOLDS,
     Refinement,
     TuningCase,
     count_view,
@@ -189,7 +190,6 @@ def test_a_space_that_is_none_is_refused_in_one_line(given: Any) -> None:
         ({"iteration": {"low": 1, "high": 2}}, {}, "did you mean 'iterations'"),
         ({"beta": {"low": -1.0, "high": 2.0}}, {}, "Expected beta to be 0 or more"),
         ({"mixing": ["every", "never"]}, {}, "Expected mixing to be one of"),
-        ({"threshold": {"low": 0.0, "high": 0.9}}, {}, "Expected thresholds above 0"),
         ({}, {"trials": 0}, "at least one trial"),
         ({}, {"min_precision": 1.2}, "--min-precision"),
     ],
@@ -223,15 +223,15 @@ def test_figures_are_worked_out_by_hand() -> None:
 
 
 def test_the_control_is_the_best_threshold_that_is_precise_enough() -> None:
-    control = [ObjectCounts(8, 8, 2, 1.0)] * 24 + [ObjectCounts(7, 3, 3, 1.0)] + [ObjectCounts(2, 0, 8, 1.0)] * 24
+    control = [ObjectCounts(8, 8, 2, 1.0)] * 36 + [ObjectCounts(7, 3, 3, 1.0)] + [ObjectCounts(2, 0, 8, 1.0)] * 36
     best = best_control(control, 0.6)
     assert best is not None
     assert (best["threshold"], best["recall"]) == (0.5, 0.7)
-    assert best_control(control[:24] + [ObjectCounts(8, 8, 2, 1.0)] * 25, 0.6) is None
+    assert best_control(control[:36] + [ObjectCounts(8, 8, 2, 1.0)] * 37, 0.6) is None
 
 
 def test_a_trial_is_the_refinement_with_its_settings(tmp_path: Path) -> None:
-    parameters = {"iterations": 2, "w_stabilisation": 20.0, "threshold": 0.4}
+    parameters = {"iterations": 2, "w_stabilisation": 20.0, "threshold_logit": math.log(0.4 / 0.6)}
     used = refinement(tmp_path)
     counts = list(used.count(parameters))
     inferer = TTGPRInferer(Velocity(), window_px=WINDOW_PX, overrides={"iterations": 2, "w_stabilisation": 20.0})
@@ -257,9 +257,9 @@ def test_the_first_pass_is_made_once_and_changes_nothing(tmp_path: Path) -> None
 
 def test_the_control_reads_one_half_where_the_segmentor_is_untouched(tmp_path: Path) -> None:
     used = refinement(tmp_path, iterations=0)
-    total = np.sum([tuple(one) for one in used.count({"threshold": 0.5})], axis=0)
-    assert CONTROL_THRESHOLDS[24] == 0.5
-    assert tuple(used.control()[24]) == pytest.approx(tuple(total))
+    total = np.sum([tuple(one) for one in used.count({"threshold_logit": 0.0})], axis=0)
+    assert FROC_THRESHOLDS[36] == 0.5
+    assert tuple(used.control()[36]) == pytest.approx(tuple(total))
 
 
 def test_the_price_counts_windows_with_evidence_once_they_are_known(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_the_price_counts_windows_with_evidence_once_they_are_known(tmp_path: Pa
 
 
 SPACE = {"iterations": {"low": 0, "high": 2}, "w_stabilisation": {"low": 1.0, "high": 60.0, "log": True}}
-SPACE["threshold"] = {"low": 0.05, "high": 0.95}
+SPACE["threshold_logit"] = {"low": -3.0, "high": 3.0}
 
 
 def test_a_study_writes_what_it_found_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -285,7 +285,7 @@ def test_a_study_writes_what_it_found_and_goes_on(tmp_path: Path, capsys: pytest
         rows = list(csv.DictReader(file))
     assert [row["trial"] for row in rows] == [str(number) for number in range(8)]
     # The first trial is where the settings start from, as far as the space holds it.
-    assert (rows[0]["threshold"], rows[0]["w_stabilisation"]) == ("0.5", "8.0")
+    assert (rows[0]["threshold_logit"], rows[0]["w_stabilisation"]) == ("0.0", "8.0")
     done = [row for row in rows if row["state"] == "complete"]
     assert result["figures"]["f2"] == max(float(row["value"]) for row in done)
     assert set(result["overrides"]) == {"iterations", "w_stabilisation"}
@@ -293,12 +293,13 @@ def test_a_study_writes_what_it_found_and_goes_on(tmp_path: Path, capsys: pytest
         assert sum(float(row["importance"]) for row in csv.DictReader(file)) == pytest.approx(1)
     assert (tmp_path / "importances.png").stat().st_size > 1000
     # What was chosen is what its settings and threshold give.
-    counts = list(refinement(tmp_path).count(result["overrides"] | {"threshold": result["threshold"]}))
+    logit = math.log(result["threshold"] / (1 - result["threshold"]))
+    counts = list(refinement(tmp_path).count(result["overrides"] | {"threshold_logit": logit}))
     assert figures_of(ObjectCounts(*np.sum(counts, axis=0)))["f2"] == pytest.approx(result["figures"]["f2"])
 
 
 def test_a_constraint_that_nothing_meets_and_views_without_truth_are_refused(tmp_path: Path) -> None:
-    space = {"threshold": {"low": 0.001, "high": 0.0011}}
+    space = {"threshold_logit": {"low": -9.0, "high": -8.9}}
     with pytest.raises(ValueError, match="take more trials or allow less"):
         tune(refinement(tmp_path), space, output_dir=tmp_path, trials=1, min_precision=1.0)
     with pytest.raises(ValueError, match="at least one calcification to tune on"):
@@ -310,6 +311,7 @@ def test_the_price_alone_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_every_trial_is_a_run_of_mlflow_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow import MlflowClient
@@ -324,7 +326,7 @@ def test_every_trial_is_a_run_of_mlflow_once(tmp_path: Path, monkeypatch: pytest
     assert len(runs) == 2
     first = next(run for run in runs if run.data.tags["trial"] == "0")
     assert first.info.status == "FINISHED"
-    assert first.data.params["threshold"] == "0.5"
+    assert first.data.params["threshold_logit"] == "0.0"
     assert 0 <= first.data.metrics["f2"] <= 1
     assert len(client.get_metric_history(first.info.run_id, "f2_so_far")) == 3
 

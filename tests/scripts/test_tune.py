@@ -87,7 +87,7 @@ def test_the_result_is_told_beside_the_segmentor_alone(tmp_path: Path) -> None:
 def test_the_bundle_s_command_tunes_and_segment_takes_the_result(phantoms: Path, tmp_path: Path) -> None:
     words = ["--config_file", "configs/tune.yaml", "--images", str(phantoms), "--masks", str(phantoms)]
     words += ["--output_dir", str(tmp_path), "--trials", "2", "--min_precision", "0"]
-    words += ["--space", "{iterations: {low: 0, high: 1}, threshold: {low: 0.1, high: 0.6}}"]
+    words += ["--space", "{iterations: {low: 0, high: 1}, threshold_logit: {low: -2.0, high: 0.5}}"]
     _run("-m", "monai.bundle", "run", "tuning", *words)
     best = json.loads((tmp_path / "best.json").read_text())
     view = next(phantoms.glob("*.dcm"))
