@@ -213,7 +213,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if held_out:
         print(f"Held out from every training: {', '.join(held_out)}")
-    cases = tuning_cases(output), held_out_cases(held_out, config["spacing_mm"])
+    cases = tuning_cases(output), held_out_cases(held_out, config["default_spacing_mm"])
     return train_and_score(jobs, *cases, output)
 
 

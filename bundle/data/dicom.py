@@ -22,6 +22,7 @@ def read_dicom(
     path: Path,
     *,
     spacing_mm: tuple[float, float] | None = None,
+    default_spacing_mm: tuple[float, float] | None = None,
     voi: int | str | None = 0,
     convert_raw: bool = False,
 ) -> View:
@@ -30,6 +31,7 @@ def read_dicom(
     Args:
         path: the file.
         spacing_mm: pixel size (row, column) that replaces the header's, mm.
+        default_spacing_mm: pixel size where the header states none.
         voi: VOI LUT or window by position or explanation; None for none.
         convert_raw: accept For Processing images, as negative log exposure.
 
@@ -42,7 +44,7 @@ def read_dicom(
     with quiet_pydicom(path):
         header = _parse(path, stop_before_pixels=True)
         check_header(header, path=path, convert_raw=convert_raw)
-        spacing = spacing_mm or pixel_spacing(header, path=path)
+        spacing = spacing_mm or pixel_spacing(header, path=path, default_mm=default_spacing_mm)
         unusual = ", ".join(filter(None, (remarks(header), "converted from raw" if is_raw(header) else "")))
         pixels = presentation_pixels(_parse(path), path=path, voi=voi, convert_raw=convert_raw)
         view = View(

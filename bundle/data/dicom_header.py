@@ -88,22 +88,25 @@ def is_raw(header: Dataset) -> bool:
     return intent == "FOR PROCESSING" or text(header, "SOPClassUID") == FOR_PROCESSING_CLASS
 
 
-def pixel_spacing(header: Dataset, *, path: Path) -> tuple[float, float]:
+def pixel_spacing(
+    header: Dataset, *, path: Path, default_mm: tuple[float, float] | None = None
+) -> tuple[float, float]:
     """Pixel size in the breast: ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor, or PixelSpacing.
 
     Args:
         header: the data set.
         path: the file, for the message.
+        default_mm: (row, column) in mm where the header states none.
 
     Returns:
         (row, column) in mm.
 
     Raises:
-        MammogramError: if none is there, or a value is zero, negative or implausible.
+        MammogramError: if none is there and no default, or a value is zero, negative or implausible.
     """
     at_detector = values(header, "ImagerPixelSpacing")
     if not at_detector:
-        return checked_spacing(values(header, "PixelSpacing"), path=path)
+        return checked_spacing(values(header, "PixelSpacing") or default_mm, path=path)
     magnification = magnification_factor(header)
     if not magnification > 0:
         raise refuse(path, f"Expected a magnification factor > 0, got {magnification:g}; {SPACING_REMEDY}")

@@ -28,6 +28,7 @@ class LoadMammogramd(MapTransform):
         keys: KeysCollection = "image",
         *,
         spacing_mm: float | Sequence[float] | None = None,
+        default_spacing_mm: float | Sequence[float] | None = None,
         voi: int | str | None = 0,
         convert_raw: bool = False,
         allow_missing_keys: bool = False,
@@ -37,6 +38,7 @@ class LoadMammogramd(MapTransform):
         Args:
             keys: keys whose values are paths.
             spacing_mm: see `MammogramReader`, mm.
+            default_spacing_mm: see `MammogramReader`, mm.
             voi: see `MammogramReader`.
             convert_raw: see `MammogramReader`.
             allow_missing_keys: do nothing for keys that are missing.
@@ -45,7 +47,9 @@ class LoadMammogramd(MapTransform):
             MammogramError: if the spacing is not plausible.
         """
         super().__init__(keys, allow_missing_keys)
-        self.reader = MammogramReader(spacing_mm=spacing_mm, voi=voi, convert_raw=convert_raw)
+        self.reader = MammogramReader(
+            spacing_mm=spacing_mm, default_spacing_mm=default_spacing_mm, voi=voi, convert_raw=convert_raw
+        )
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read the views.

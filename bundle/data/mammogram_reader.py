@@ -34,14 +34,15 @@ class MammogramReader(ImageReader):
         self,
         *,
         spacing_mm: float | Sequence[float] | None = None,
+        default_spacing_mm: float | Sequence[float] | None = None,
         voi: int | str | None = 0,
         convert_raw: bool = False,
     ) -> None:
         """Set the options for all files.
 
         Args:
-            spacing_mm: pixel size in the breast, one number or (row, column), mm; replaces what a header says. Required
-                for PNG, TIFF and JPEG.
+            spacing_mm: pixel size in the breast, one number or (row, column), mm; replaces what a header says.
+            default_spacing_mm: the same, for files that state none. PNG, TIFF and JPEG need one of the two.
             voi: VOI LUT of DICOM files, or window if there is no LUT, by position or explanation ("NORMAL"); None or
                 "none" for none.
             convert_raw: read For Processing images as negative log exposure instead of refusing them.
@@ -51,6 +52,7 @@ class MammogramReader(ImageReader):
         """
         super().__init__()
         self.spacing_mm = override_spacing(spacing_mm)
+        self.default_spacing_mm = override_spacing(default_spacing_mm)
         self.voi = None if isinstance(voi, str) and voi.lower() == "none" else voi
         self.convert_raw = convert_raw
 
@@ -109,10 +111,11 @@ class MammogramReader(ImageReader):
         """
         kind = sniff(path)
         if kind == "dicom":
-            return read_dicom(path, spacing_mm=self.spacing_mm, voi=self.voi, convert_raw=self.convert_raw)
+            spacings = {"spacing_mm": self.spacing_mm, "default_spacing_mm": self.default_spacing_mm}
+            return read_dicom(path, **spacings, voi=self.voi, convert_raw=self.convert_raw)
         if kind == "nifti":
             return read_nifti(path, spacing_mm=self.spacing_mm)
-        return read_flat_image(path, spacing_mm=self.spacing_mm)
+        return read_flat_image(path, spacing_mm=self.spacing_mm or self.default_spacing_mm)
 
 
 def sniff(path: Path) -> str:

@@ -284,6 +284,20 @@ class TestMetadata:
         assert MammogramReader(spacing_mm=0.07).view(path).spacing_mm == (0.07, 0.07)
         assert MammogramReader(spacing_mm=(0.07, 0.05)).view(path).spacing_mm == (0.07, 0.05)
 
+    def test_the_default_spacing_serves_where_the_file_states_none_and_nowhere_else(self, tmp_path):
+        reader = MammogramReader(default_spacing_mm=0.09)
+        stated = write_mg(tmp_path / "stated.dcm", stored_view())
+        assert reader.view(stated).spacing_mm == MammogramReader().view(stated).spacing_mm
+        silent = write_mg(tmp_path / "silent.dcm", stored_view(), ImagerPixelSpacing=None)
+        assert reader.view(silent).spacing_mm == (0.09, 0.09)
+        Image.fromarray(stored_view(bits=8).astype(np.uint8)).save(tmp_path / "silent.png")
+        assert reader.view(tmp_path / "silent.png").spacing_mm == (0.09, 0.09)
+        assert MammogramReader(spacing_mm=0.05, default_spacing_mm=0.09).view(silent).spacing_mm == (0.05, 0.05)
+        # What is stated and cannot be is not healed by a default.
+        wrong = write_mg(tmp_path / "wrong.dcm", stored_view(), ImagerPixelSpacing=[70.0, 70.0])
+        with pytest.raises(MammogramError, match="70 x 70"):
+            reader.view(wrong)
+
     def test_zero_magnification_is_refused(self, tmp_path):
         path = write_mg(tmp_path / "a.dcm", stored_view(), EstimatedRadiographicMagnificationFactor="0")
         assert "magnification factor > 0" in refusal(path)

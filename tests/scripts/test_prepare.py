@@ -90,7 +90,7 @@ def test_a_segmentor_trains_on_the_negatives(
         **{"bundle_root": str(ROOT), "dataset_dir": str(datalist), "phantom_dir": str(phantoms)},
         **{"output_dir": str(tmp_path), "phantom_count": 0, "validate::files::count": 1, "val_interval": 2},
         **{"epochs": 1, "iterations_per_epoch": 2, "batch_size": 1, "window_px": 64, "num_workers": 0},
-        **{"network_def::dim": 8, "device": "cpu", "spacing_mm": "$None"},
+        **{"network_def::dim": 8, "device": "cpu"},
         **small,
     )
     try:
