@@ -169,6 +169,8 @@ def test_hdogreg_is_fine_tuned_on_points(labelled: Path, phantoms: Path, tmp_pat
     torch.save(_merged("train_hdogreg").get_parsed_content("network_def").state_dict(), start)
     files = [str(CONFIGS / f"{name}.yaml") for name in ("train", "train_supervised", "train_hdogreg")]
     options = {"dataset_dir": str(labelled), "masks_dir": str(points), "initial_weights": str(start)}
+    # Labels must not get lost on the way to a disk.
+    options["cache_dir"] = str(tmp_path / "kept")
     workflow = _trained(files, tmp_path / "out", phantoms, **options)
     (item,) = workflow.parser.get_parsed_content("train::files")
     assert Path(item["label"]).parent == points
