@@ -31,7 +31,10 @@ ONE_TIME, SIX_TRIALS = EvidenceSettings(), EvidenceSettings(times=(0.5, 0.7, 0.8
 FITS: dict[str, tuple[EvidenceSettings, tuple[str, ...]]] = {
     "p": (ONE_TIME, ("logit",)),
     "p+high-pass": (ONE_TIME, ("logit", "high_pass")),
+    "high-pass-added": (ONE_TIME, ("high_pass",)),
     "evidence": (ONE_TIME, ("logit", "score")),
+    "evidence-added": (ONE_TIME, ("score",)),
+    "evidence-added+high-pass": (ONE_TIME, ("score", "high_pass")),
     "evidence+high-pass": (ONE_TIME, ("logit", "score", "high_pass")),
     "evidence-six+high-pass": (SIX_TRIALS, ("logit", "score", "high_pass", "spread")),
 }
@@ -232,6 +235,12 @@ def _controls(other_network: bool) -> list[Variant]:
             make=_without_generator("p+high-pass"),
             fit="p+high-pass",
         ),
+        controls(
+            name="high-pass-added",
+            what="candidates' logits stand, the multi-scale high-pass is added",
+            make=_without_generator("high-pass-added"),
+            fit="high-pass-added",
+        ),
         controls(name="seed-blind", what="TT-GPR, the generator is told no seeds", make=_blind, base=DEFAULT),
         controls(
             name="no-generator", what="TT-GPR at t = 1: the projection is x", make=partial(_ttgpr, alone), base=DEFAULT
@@ -246,9 +255,17 @@ def _evidence() -> list[Variant]:
     lines = {
         "evidence": "candidates moved by p and the generator's score at t = 0.7",
         "evidence+high-pass": "the same and the high-pass",
+        "evidence-added": "candidates' logits stand, the generator's score at t = 0.7 is added",
+        "evidence-added+high-pass": "the same and the high-pass",
         "evidence-six+high-pass": "the same at three t and two draws, and their spread",
     }
-    against = {"evidence": "p", "evidence+high-pass": "p+high-pass", "evidence-six+high-pass": "p+high-pass"}
+    against = {
+        "evidence": "p",
+        "evidence-added": SEGMENTOR,
+        "evidence-added+high-pass": "high-pass-added",
+        "evidence+high-pass": "p+high-pass",
+        "evidence-six+high-pass": "p+high-pass",
+    }
     return [
         Variant(name, "Evidence", what, partial(_with_generator, name), against[name], fit=name)
         for name, what in lines.items()

@@ -203,7 +203,8 @@ def fit_evidence(
         evidence: one record per batch.
         truth: (n,) each, from `candidate_truth`; candidates that are neither 0 nor 1, or untested, are left out.
         settings: with which the evidence was gathered.
-        channels: those used, among `CHANNELS`; the others get weight 0.
+        channels: those used, among `CHANNELS`; the others get weight 0, but a logit that is not among them keeps weight
+            1: what the segmentor says stands, and the evidence is added to it.
         penalty: above 0.
 
     Raises:
@@ -212,24 +213,30 @@ def fit_evidence(
     if not channels or set(channels) - set(CHANNELS):
         raise ValueError(f"Expected channels among {CHANNELS}, got {tuple(channels)}; choose some of them")
     used = [CHANNELS.index(channel) for channel in channels]
-    every = np.concatenate([record.features(settings)[:, used] for record in evidence])
+    features = np.concatenate([record.features(settings) for record in evidence])
     label = np.concatenate([np.where(record.tested, one, IGNORE) for record, one in zip(evidence, truth, strict=True)])
-    every, label = every[label != IGNORE], label[label != IGNORE].astype(np.float64)
+    features, label = features[label != IGNORE], label[label != IGNORE].astype(np.float64)
     if not 0 < label.sum() < len(label):
         raise ValueError(f"Expected true and false candidates, got {int(label.sum())} true of {len(label)}; add views")
+    every, kept = features[:, used], float("logit" not in channels)
+    offset = kept * features[:, CHANNELS.index("logit")]
     mean, scale = every.mean(axis=0), np.maximum(every.std(axis=0), 1e-12)
-    weights, bias = _logistic((every - mean) / scale, label, [c in _MONOTONE for c in channels], penalty)
+    monotone = [channel in _MONOTONE for channel in channels]
+    weights, bias = _logistic((every - mean) / scale, label, monotone, penalty, offset)
     weights = weights / scale
     fitted = dict.fromkeys((f"weight_{channel}" for channel in CHANNELS), 0.0)
+    fitted["weight_logit"] = kept
     fitted |= {f"weight_{channel}": float(weight) for channel, weight in zip(channels, weights, strict=True)}
     return replace(settings, **fitted, bias=float(bias - weights @ mean))  # type: ignore[arg-type]
 
 
-def _logistic(features: Array, label: Array, monotone: Sequence[bool], penalty: float) -> tuple[Array, float]:
-    """Weights and constant of a penalised logistic regression, some weights bounded by 0 from below."""
+def _logistic(
+    features: Array, label: Array, monotone: Sequence[bool], penalty: float, offset: Array
+) -> tuple[Array, float]:
+    """Weights and constant of a penalised logistic regression beside an offset, some weights of 0 or more."""
 
     def loss(parameters: Array) -> tuple[float, Array]:
-        weights, logits = parameters[:-1], features @ parameters[:-1] + parameters[-1]
+        weights, logits = parameters[:-1], offset + features @ parameters[:-1] + parameters[-1]
         residual = expit(logits) - label
         value = np.sum(np.logaddexp(0.0, logits) - label * logits) + 0.5 * penalty * weights @ weights
         return float(value), np.append(residual @ features + penalty * weights, residual.sum())

@@ -176,6 +176,18 @@ def test_fitted_probabilities_add_up_to_the_true_candidates() -> None:
     assert probs.sum() == pytest.approx(truth.sum(), rel=1e-5)
 
 
+def test_without_the_logit_among_the_channels_the_segmentor_stands_and_evidence_is_added() -> None:
+    given, truth = evidence()
+    fitted = replace(fit_evidence([given], [truth], EvidenceSettings(), channels=("score",)), max_change=1e9)
+    assert fitted.weight_logit == 1.0
+    change = change_of_logits(given, fitted)
+    # A change that is linear in the score, and with which probabilities add up to the true candidates.
+    line = np.polyfit(given.score, change, 1)
+    np.testing.assert_allclose(change, np.polyval(line, given.score), atol=1e-8)
+    assert line[0] == pytest.approx(fitted.weight_score)
+    assert expit(given.logit + change).sum() == pytest.approx(truth.sum(), rel=1e-5)
+
+
 def test_evidence_that_misleads_gets_no_weight() -> None:
     given, truth = evidence()
     fitted = fit_evidence([given], [truth], EvidenceSettings(), channels=("logit", "high_pass"))
