@@ -12,7 +12,7 @@ from PIL import Image
 from bundle.functional.findings import find_objects, findings_report
 from tests.data.mg_dicom import code, write_mg
 
-ROWS, COLUMNS = 120, 90
+ROWS, COLUMNS = 240, 90
 SPACING_MM = (0.1, 0.08)
 # Nothing here is symmetric: an L of three pixels, single pixels, a bar; five of them within 1 cm, one far away.
 OBJECTS = (
