@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .cluster_words import distribution_word
 from .clusters import DISTANCE_MM, ISOLATED, MIN_COUNT, cluster_findings
 from .objects import Spacing, find_components, region_area_cm2
 
@@ -106,21 +107,31 @@ def _pair(values: Sequence[float] | NDArray) -> tuple[float, float]:
     return float(values[0]), float(values[1])
 
 
-def describe_clusters(findings: Sequence[Finding], *, spacing_mm: Spacing) -> list[dict[str, Any]]:
-    """Number, count, centroid (mean position of its findings), box and extent of each cluster, in order of number."""
+def describe_clusters(
+    findings: Sequence[Finding], *, spacing_mm: Spacing, nipple_mm: tuple[float, float] | None = None
+) -> list[dict[str, Any]]:
+    """Number, count, centroid (mean position of its findings), box, extent and distribution, in order of number.
+
+    Args:
+        findings: of one view.
+        spacing_mm: row and column spacing.
+        nipple_mm: position of the nipple as findings have theirs; without it no cluster is called segmental.
+    """
     clusters = []
     for number in sorted({finding.cluster for finding in findings if finding.cluster is not None}):
         members = [finding for finding in findings if finding.cluster == number]
         boxes = np.array([member.box_px for member in members])
         box = [*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist()]
+        positions = [member.position_mm for member in members]
         extent_px = np.subtract(box[2:], box[:2])
         clusters.append(
             {
                 "id": number,
                 "count": len(members),
-                "centroid_mm": _rounded(np.mean([member.position_mm for member in members], axis=0)),
+                "centroid_mm": _rounded(np.mean(positions, axis=0)),
                 "extent_mm": _rounded(extent_px * np.asarray(spacing_mm, np.float64)),
                 "box_px": box,
+                "distribution": distribution_word(positions, nipple_mm=nipple_mm),
             }
         )
     return clusters
@@ -138,6 +149,7 @@ def findings_report(
     created_by: str,
     view_position: str = "",
     laterality: str = "",
+    nipple_mm: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
     """Put findings into a JSON-ready dictionary; nothing about the patient is taken in.
 
@@ -152,10 +164,11 @@ def findings_report(
         created_by: program and version.
         view_position: "CC", "MLO", ... or "".
         laterality: "L", "R" or "".
+        nipple_mm: its row and column where known, see `distribution_word`.
     """
     if method not in METHODS:
         raise ValueError(f"Expected a method among {', '.join(METHODS)}, got {method!r}")
-    clusters = describe_clusters(findings, spacing_mm=spacing_mm)
+    clusters = describe_clusters(findings, spacing_mm=spacing_mm, nipple_mm=nipple_mm)
     return {
         "schema_version": SCHEMA_VERSION,
         "created_by": created_by,

@@ -73,6 +73,7 @@ def test_a_cluster_worked_by_hand() -> None:
     (cluster,) = describe_clusters(findings, spacing_mm=SPACING)
     assert cluster == {
         "id": 1, "count": 6, "centroid_mm": [4.5, 2.0], "extent_mm": [5.1, 0.05], "box_px": [20, 40, 71, 41],
+        "distribution": "linear",
     }  # fmt: skip
 
 
