@@ -7,8 +7,10 @@ warning or error on the way can repeat them.
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from .. import __version__
-from .dicom import quiet_pydicom
+from .dicom import DEFLATED_SYNTAX, quiet_pydicom
 from .dicom_header import check_header
 from .errors import refuse
 from .mammogram_reader import sniff
@@ -35,6 +37,8 @@ EQUIPMENT = {
     "DeviceSerialNumber": "not applicable",
     "SoftwareVersions": __version__,
 }
+FINDINGS = "_findings.json"
+FORMATS = {"flat": "PNG, TIFF or JPEG", "nifti": "NIfTI"}
 REQUIRED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 PATIENT_AND_STUDY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
@@ -91,28 +95,57 @@ class Placement:
     instance_number: int = 1
 
 
-def read_results(path: str, *, results_dir: Path) -> ViewResults:
+def read_header(path: str) -> Dataset:
+    """Header of a DICOM view, with the identifiers that other objects refer to it by.
+
+    Raises:
+        MammogramError: if the file is no mammographic DICOM view, or lacks them.
+    """
+    if (kind := sniff(path)) != "dicom":
+        raise refuse(path, f"Expected a DICOM view, got {FORMATS[kind]}; SEG and SR are made from DICOM alone")
+    with quiet_pydicom(path):
+        if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DEFLATED_SYNTAX:
+            raise refuse(path, "Expected a transfer syntax for images, got Deflated; convert it to uncompressed")
+        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        check_header(header, path=path, convert_raw=True)
+        for _ in header.iterall():
+            pass  # decodes every element here, where warnings that would quote a malformed value are held back
+    if missing := [keyword for keyword in REQUIRED if not header.get(keyword)]:
+        raise refuse(path, f"Expected {', '.join(missing)} in the header, found none; export the view again")
+    return header
+
+
+def find_findings(results_dir: Path) -> dict[str, Path]:
+    """The JSON of each segmented file in a folder, by its source_id."""
+    found = {}
+    for file in sorted(results_dir.glob(f"*{FINDINGS}")):
+        try:
+            found[str(json.loads(file.read_text(encoding="utf-8"))["source_id"])] = file
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # not ours, or cut short: its view is told to have no findings
+    return found
+
+
+def read_results(path: str, *, findings: Mapping[str, Path]) -> ViewResults:
     """Read the header of a DICOM view and what was found in it.
 
     Args:
         path: the view, as it was given to `scripts.segment`.
-        results_dir: the folder that `scripts.segment` wrote to.
+        findings: from `find_findings`.
 
     Raises:
-        MammogramError: if the view is no mammographic DICOM file, lacks the identifiers of its study, has no results
-            there, or its results are of another size.
+        MammogramError: as `read_header`, or if the view has no results, or they are of another size.
     """
-    if (kind := sniff(path)) != "dicom":
-        raise refuse(path, f"Expected a DICOM view, got {kind}; SEG and SR are made from DICOM alone, leave it out")
-    with quiet_pydicom(path):
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-        check_header(header, path=path, convert_raw=True)
-    if missing := [keyword for keyword in REQUIRED if not header.get(keyword)]:
-        raise refuse(path, f"Expected {', '.join(missing)} in the header, found none; export the view again")
-    stem, report = _report_of(path, results_dir)
+    header = read_header(path)
+    identity = hashlib.sha256(os.path.abspath(path).encode()).hexdigest()[:8]
+    if identity not in findings:
+        raise refuse(path, "Expected its findings, found none; run python -m scripts.segment on it first")
+    file = findings[identity]
+    stem = file.name.removesuffix(FINDINGS)
     try:
-        mask = np.asarray(Image.open(results_dir / f"{stem}_mask.png")) > 0
-        volume = nib.load(results_dir / f"{stem}_probability.nii.gz")
+        report = json.loads(file.read_text(encoding="utf-8"))
+        mask = np.asarray(Image.open(file.with_name(f"{stem}_mask.png"))) > 0
+        volume = nib.load(file.with_name(f"{stem}_probability.nii.gz"))
         probs = np.asarray(volume.dataobj, np.float32)[..., 0].T  # type: ignore[attr-defined]
     except (OSError, ValueError) as error:
         raise refuse(path, "Expected its mask and probability map beside the JSON; segment it again") from error
@@ -120,19 +153,6 @@ def read_results(path: str, *, results_dir: Path) -> ViewResults:
     if len(shapes) != 1:
         raise refuse(path, f"Expected results of the view's size, got sizes {sorted(shapes)}; segment it again")
     return ViewResults(header=header, mask=mask, probs=probs, report=report, stem=stem)
-
-
-def _report_of(path: str, results_dir: Path) -> tuple[str, dict[str, Any]]:
-    """Stem and content of the JSON whose source_id is that of the file, as SaveFindingsd writes it."""
-    identity = hashlib.sha256(os.path.abspath(path).encode()).hexdigest()[:8]
-    for file in sorted(Path(results_dir).glob("*_findings.json")):
-        try:
-            report = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        if isinstance(report, dict) and report.get("source_id") == identity:
-            return file.name.removesuffix("_findings.json"), report
-    raise refuse(path, f"Expected its findings in {results_dir}, found none; run python -m scripts.segment on it first")
 
 
 def copy_patient_and_study(header: Dataset, target: Dataset) -> None:
@@ -151,12 +171,16 @@ def new_uid() -> str:
 
 
 def write_dicom(path: Path, dataset: Dataset) -> None:
-    """Write an object as a whole file, with preamble and meta header."""
+    """Write an object as a whole file, with preamble and meta header.
 
-    def write(temporary: Path) -> None:
-        try:
-            pydicom.dcmwrite(temporary, dataset, enforce_file_format=True)
-        except TypeError:  # pydicom 2
-            pydicom.dcmwrite(temporary, dataset, write_like_original=False)
-
-    write_whole(path, write)
+    Raises:
+        MammogramError: if an element cannot be written; nothing of it is repeated.
+    """
+    options = {"enforce_file_format": True} if pydicom.__version__ >= "3" else {"write_like_original": False}
+    encoded = BytesIO()
+    try:
+        pydicom.dcmwrite(encoded, dataset, **options)
+    except Exception as error:  # of any kind, with the element's value in its text
+        reason = f"Expected elements that can be written, got {type(error).__name__}; correct the source's header"
+        raise refuse(path, reason) from None
+    write_whole(path, lambda temporary: temporary.write_bytes(encoded.getvalue()))

@@ -11,7 +11,7 @@ import pytest
 
 hd = pytest.importorskip("highdicom")
 
-from bundle.data.dicom_results import Placement, new_uid, read_results, write_dicom  # noqa: E402
+from bundle.data.dicom_results import Placement, find_findings, new_uid, read_results, write_dicom  # noqa: E402
 from bundle.data.dicom_seg import binary_segmentation, fractional_segmentation  # noqa: E402
 from tests.data.dicom_exam import (  # noqa: E402
     OBJECTS,
@@ -29,7 +29,7 @@ BUILDERS = {"binary": binary_segmentation, "fractional": fractional_segmentation
 def _written(tmp_path: Path, kind: str, *, objects=OBJECTS, **changes) -> Path:
     source = write_exam(tmp_path / "view.dcm", **changes)
     write_exam_results(source, tmp_path / "results", objects=objects)
-    view = read_results(str(source), results_dir=tmp_path / "results")
+    view = read_results(str(source), findings=find_findings(tmp_path / "results"))
     path = tmp_path / f"{kind}.dcm"
     write_dicom(path, BUILDERS[kind](view, Placement(new_uid(), 900)))
     return path

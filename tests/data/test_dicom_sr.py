@@ -15,7 +15,7 @@ from skimage.measure import points_in_poly
 
 from bundle.data import dicom_sr_codes
 from bundle.data.dicom_cad_sr import mammography_cad_sr
-from bundle.data.dicom_results import Placement, new_uid, read_results, write_dicom
+from bundle.data.dicom_results import Placement, find_findings, new_uid, read_results, write_dicom
 from tests.data.dicom_exam import OBJECTS, STUDY_UID, exam_mask, write_exam, write_exam_results
 
 SPREAD = (*OBJECTS, ((230, 80), (231, 80)))
@@ -112,7 +112,7 @@ def _document(tmp_path: Path, *views: Any, **changes: Any) -> pydicom.FileDatase
     for number, objects in enumerate(views or (SPREAD,)):
         source = write_exam(tmp_path / f"view{number}.dcm", **changes)
         write_exam_results(source, tmp_path / "results", objects=objects)
-        read.append(read_results(str(source), results_dir=tmp_path / "results"))
+        read.append(read_results(str(source), findings=find_findings(tmp_path / "results")))
     write_dicom(tmp_path / "cad.dcm", mammography_cad_sr(read, Placement(new_uid(), 901)))
     return pydicom.dcmread(tmp_path / "cad.dcm")
 
@@ -267,7 +267,7 @@ def test_views_of_two_studies_make_no_document(tmp_path: Path) -> None:
     for number in range(2):
         source = write_exam(tmp_path / f"{number}.dcm", StudyInstanceUID=f"1.2.{number}")
         write_exam_results(source, tmp_path / "results")
-        views.append(read_results(str(source), results_dir=tmp_path / "results"))
+        views.append(read_results(str(source), findings=find_findings(tmp_path / "results")))
     with pytest.raises(ValueError, match="one study, got 2"):
         mammography_cad_sr(views, Placement(new_uid(), 901))
 

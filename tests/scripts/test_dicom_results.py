@@ -1,0 +1,145 @@
+"""The command writes objects beside the results, tells in one line what it leaves out, and says nothing of patients."""
+
+from pathlib import Path
+from traceback import format_exception
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+
+from bundle.data import MammogramError
+from bundle.data.dicom_results import write_dicom
+from scripts import dicom_results
+from tests.data.dicom_exam import OBJECTS, exam_mask, write_exam, write_exam_results
+
+
+def _study(folder: Path, **changes: Any) -> tuple[Path, Path]:
+    views, results = folder / "views", folder / "out"
+    views.mkdir()
+    for name, objects in (("left", OBJECTS), ("right", ())):
+        write_exam_results(write_exam(views / f"{name}.dcm", **changes), results, objects=objects)
+    return views, results
+
+
+def _run(views: Path, results: Path, *more: str) -> None:
+    dicom_results.main(["--input", str(views), "--results", str(results), *more])
+
+
+def _written(results: Path) -> dict[str, pydicom.FileDataset]:
+    return {path.name: pydicom.dcmread(path) for path in results.glob("*.dcm")}
+
+
+def test_cad_sr_is_one_per_study_and_needs_no_highdicom(tmp_path: Path) -> None:
+    views, results = _study(tmp_path)
+    _run(views, results, "--objects", "cad")
+    ((name, document),) = _written(results).items()
+    assert name.startswith("study-")
+    assert len(document.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence) == 1
+    assert len(document.ContentSequence[1].ContentSequence) == 2
+
+
+def test_views_of_two_studies_make_two_documents(tmp_path: Path) -> None:
+    views, results = _study(tmp_path)
+    write_exam_results(write_exam(views / "other.dcm", StudyInstanceUID="1.2.3"), results)
+    _run(views, results, "--objects", "cad")
+    assert {document.StudyInstanceUID for document in _written(results).values()} >= {"1.2.3"}
+    assert len(_written(results)) == 2
+
+
+def test_all_objects_of_a_study_share_a_series_per_kind(tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    views, results = _study(tmp_path)
+    _run(views, results)
+    written = _written(results)
+    assert {name for name in written if not name.startswith("study-")} == {
+        "left_seg.dcm", "left_probability.dcm", "right_seg.dcm", "right_probability.dcm"
+    }  # fmt: skip
+    for kind in ("seg", "probability"):
+        pair = [written[f"{side}_{kind}.dcm"] for side in ("left", "right")]
+        assert len({dataset.SeriesInstanceUID for dataset in pair}) == 1
+        assert [dataset.InstanceNumber for dataset in pair] == [1, 2]
+    assert (written["left_seg.dcm"].pixel_array == exam_mask()).all()
+    numbers = {dataset.SeriesInstanceUID: dataset.SeriesNumber for dataset in written.values()}
+    assert len(numbers) == len(set(numbers.values())) == len(dicom_results.KINDS)
+    assert len({dataset.SOPInstanceUID for dataset in written.values()}) == len(written)
+
+
+def test_a_png_is_left_out_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    views, results = _study(tmp_path)
+    Image.fromarray(np.zeros((80, 80), np.uint8)).save(views / "flat.png")
+    with pytest.raises(SystemExit) as stop:
+        _run(views, results, "--objects", "cad")
+    assert stop.value.code == 1
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("left out"))
+    assert "flat.png: Expected a DICOM view, got PNG, TIFF or JPEG" in line
+    assert len(_written(results)) == 1
+
+
+def test_a_view_without_results_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    views, results = _study(tmp_path)
+    write_exam(views / "new.dcm")
+    with pytest.raises(SystemExit):
+        _run(views, results, "--objects", "cad")
+    assert "new.dcm: Expected its findings, found none; run python -m scripts.segment" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda results: (results / "left_mask.png").unlink(), "Expected its mask"),
+        (lambda results: Image.new("L", (9, 8)).save(results / "left_mask.png"), "Expected results of the view's size"),
+    ],
+)
+def test_results_that_do_not_fit_are_told(tmp_path: Path, capsys: Any, spoil: Any, says: str) -> None:
+    views, results = _study(tmp_path)
+    spoil(results)
+    with pytest.raises(SystemExit):
+        _run(views, results, "--objects", "cad")
+    assert f"left.dcm: {says}" in capsys.readouterr().out
+    assert len(_written(results)) == 1
+
+
+def test_a_header_without_identifiers_is_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    views, results = _study(tmp_path, StudyInstanceUID=None)
+    with pytest.raises(SystemExit):
+        _run(views, results, "--objects", "cad")
+    assert "Expected StudyInstanceUID in the header, found none" in capsys.readouterr().out
+
+
+def test_a_mask_of_other_findings_ends_in_one_line(tmp_path: Path) -> None:
+    views, results = _study(tmp_path)
+    Image.fromarray(np.zeros(exam_mask().shape, np.uint8)).save(results / "left_mask.png")
+    with pytest.raises(SystemExit, match="error: Expected an object of the mask in box"):
+        _run(views, results, "--objects", "cad")
+
+
+def test_nothing_of_the_patient_is_said_or_named(tmp_path: Path, capfd: Any, caplog: Any) -> None:
+    views, results = _study(tmp_path, PatientName="SECRETNAME", PatientID="SECRET-2", AccessionNumber="SECRET-3")
+    _run(views, results, "--objects", "cad")
+    assert "SECRET" not in "".join(capfd.readouterr()) + caplog.text
+    assert "SECRET" not in " ".join(path.name for path in results.iterdir())
+    (document,) = _written(results).values()
+    assert document.PatientID == "SECRET-2"
+
+
+@pytest.mark.parametrize("kind", ["seg", "cad"])
+def test_malformed_values_are_copied_and_not_quoted(tmp_path: Path, capfd: Any, caplog: Any, kind: str) -> None:
+    if kind == "seg":
+        pytest.importorskip("highdicom")
+    views, results = _study(tmp_path, PatientBirthDate="19600101", PatientSex="F ")
+    for path in views.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"19600101", b"SECRETXX"))
+    _run(views, results, "--objects", kind)
+    assert "SECRET" not in "".join(capfd.readouterr()) + caplog.text
+    assert all(b"SECRETXX" in path.read_bytes() for path in results.glob("*.dcm"))
+
+
+def test_what_cannot_be_written_is_told_without_its_value(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(write_exam(tmp_path / "view.dcm"))
+    dataset["Rows"]._value = "SECRET"
+    with pytest.raises(MammogramError, match="Expected elements that can be written") as caught:
+        write_dicom(tmp_path / "out.dcm", dataset)
+    assert "SECRET" not in "".join(format_exception(caught.value))
+    assert not (tmp_path / "out.dcm").exists()
