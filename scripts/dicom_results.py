@@ -24,7 +24,7 @@ from scripts.command import one_line_errors
 PerView = Callable[[ViewResults, Placement], Dataset]
 PerStudy = Callable[[Sequence[ViewResults], Placement], Dataset]
 
-KINDS = ("seg", "probability", "cad")
+KINDS = ("seg", "probability", "cad", "measurements")
 FIRST_SERIES_NUMBER = 9901
 """Far from an exam's own; a kind's number is this plus its place in KINDS."""
 
@@ -48,12 +48,14 @@ def builders(objects: Sequence[str]) -> tuple[dict[str, PerView], dict[str, PerS
     per_study: dict[str, PerStudy] = {"cad": mammography_cad_sr}
     if set(objects) - set(per_study):
         try:
+            from bundle.data.dicom_measurements import measurement_report
             from bundle.data.dicom_seg import binary_segmentation, fractional_segmentation
         except ImportError as error:
             raise ValueError(
                 f"Expected highdicom for {', '.join(objects)}, found none; install it, or pass --objects cad"
             ) from error
         per_view |= {"seg": binary_segmentation, "probability": fractional_segmentation}
+        per_study["measurements"] = measurement_report
     return (
         {kind: build for kind, build in per_view.items() if kind in objects},
         {kind: build for kind, build in per_study.items() if kind in objects},

@@ -60,3 +60,9 @@ def enclosing_outline(outlines: Sequence[NDArray[np.float64]]) -> NDArray[np.flo
     points = np.concatenate(list(outlines))
     corners = ConvexHull(points).vertices
     return points[np.append(corners, corners[0])]
+
+
+def polygon_area(polygon: NDArray[np.float64]) -> float:
+    """Area of a closed polygon in squared units of its vertices (shoelace formula)."""
+    rows, columns = polygon.T
+    return float(abs(np.dot(rows[:-1], columns[1:]) - np.dot(rows[1:], columns[:-1])) / 2)

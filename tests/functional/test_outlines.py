@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 from skimage.measure import points_in_poly
 
-from bundle.functional.outlines import enclosing_outline, object_outlines, pixel_outline
+from bundle.functional.outlines import enclosing_outline, object_outlines, pixel_outline, polygon_area
 
 
 def _inside(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -56,3 +56,8 @@ def test_the_enclosing_outline_holds_every_vertex_of_its_parts() -> None:
     middle = hull.mean(axis=0)
     for vertex in np.concatenate(parts):
         assert points_in_poly([vertex + 1e-6 * (middle - vertex)], hull).all()
+
+
+def test_the_area_of_a_rectangle_is_the_product_of_its_sides_in_either_direction() -> None:
+    corners = np.array([(1, 2), (1, 7), (4, 7), (4, 2), (1, 2)], float)
+    assert polygon_area(corners) == polygon_area(corners[::-1]) == 15

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+import torch
 from PIL import Image
 
-from bundle.data import MammogramError
+from bundle.data import LoadMammogramd, MammogramError
 from bundle.data.dicom_results import write_dicom
+from bundle.transforms.findings import SaveFindingsd
 from scripts import dicom_results
-from tests.data.dicom_exam import OBJECTS, exam_mask, write_exam, write_exam_results
+from tests.data.dicom_exam import OBJECTS, exam_mask, exam_probs, write_exam, write_exam_results
 
 
 def _study(folder: Path, **changes: Any) -> tuple[Path, Path]:
@@ -143,3 +145,23 @@ def test_what_cannot_be_written_is_told_without_its_value(tmp_path: Path) -> Non
         write_dicom(tmp_path / "out.dcm", dataset)
     assert "SECRET" not in "".join(format_exception(caught.value))
     assert not (tmp_path / "out.dcm").exists()
+
+
+def test_the_grid_of_a_read_view_is_that_of_its_objects(tmp_path: Path) -> None:
+    """From the reader to the object, with what really writes the results: no axis turned, no flip, no resampling."""
+    hd = pytest.importorskip("highdicom")
+    source = write_exam(tmp_path / "view.dcm", PhotometricInterpretation="MONOCHROME1")
+    image = LoadMammogramd("image")({"image": str(source)})["image"]
+    image.data = image.data / image.data.max()
+    probs = torch.from_numpy(exam_probs(exam_mask()))[None]
+    SaveFindingsd("pred", output_dir=tmp_path / "out", sigmoid=False, pictures=False)({"pred": probs, "image": image})
+    _run(source, tmp_path / "out")
+    assert (hd.seg.segread(tmp_path / "out" / "view_seg.dcm").pixel_array == exam_mask()).all()
+    read = pydicom.dcmread(tmp_path / "out" / "view_probability.dcm").pixel_array / 255
+    assert np.abs(read - probs[0].numpy()).max() <= 0.5 / 255 + 1e-6
+    (cad,) = (dataset for name, dataset in _written(tmp_path / "out").items() if name.endswith("_cad.dcm"))
+    centres = {
+        tuple(element.value) for element in cad.iterall() if element.keyword == "GraphicData" and element.VM == 2
+    }
+    # Single pixels at rows 25, 30 and 40, columns 40, 33 and 45, from the corner of the image.
+    assert centres >= {(40.5, 25.5), (33.5, 30.5), (45.5, 40.5)}
