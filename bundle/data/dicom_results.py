@@ -30,7 +30,11 @@ from .whole_files import write_whole
 
 MANUFACTURER = "MC-GenRef (research software)"
 NOT_FOR_DIAGNOSIS = "Research only, not a medical device, not for diagnosis"
-ALGORITHMS = {"segmentor": "MC-GenRef segmentor", "ttgpr": "MC-GenRef segmentor refined by TT-GPR"}
+ALGORITHMS = {
+    "segmentor": "MC-GenRef segmentor",
+    "augmentation": "MC-GenRef segmentor, mean over flips and turns",
+    "ttgpr": "MC-GenRef segmentor refined by TT-GPR",
+}
 EQUIPMENT = {
     "Manufacturer": MANUFACTURER,
     "ManufacturerModelName": "mcgenref",

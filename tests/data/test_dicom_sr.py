@@ -15,7 +15,8 @@ from skimage.measure import points_in_poly
 
 from bundle.data import dicom_sr_codes
 from bundle.data.dicom_cad_sr import mammography_cad_sr
-from bundle.data.dicom_results import Placement, find_findings, new_uid, read_results, write_dicom
+from bundle.data.dicom_results import ALGORITHMS, Placement, find_findings, new_uid, read_results, write_dicom
+from bundle.functional.findings import METHODS
 from tests.data.dicom_exam import OBJECTS, STUDY_UID, exam_mask, write_exam, write_exam_results
 
 SPREAD = (*OBJECTS, ((230, 80), (231, 80)))
@@ -244,6 +245,11 @@ def test_neither_certainty_nor_cancer_nor_a_category_is_claimed(tmp_path: Path) 
     assert {_value(item) for item in _named(document, "111056")} == {"111151"}
     said = [item.TextValue for item in _named(document, "111002")]
     assert any(text.startswith("network output, not calibrated: peak 0.7") for text in said)
+
+
+def test_every_method_has_a_name_that_fits_its_element() -> None:
+    assert set(METHODS) <= set(ALGORITHMS)
+    assert all(len(name) <= 64 for name in ALGORITHMS.values())
 
 
 def test_it_says_that_it_is_no_device(tmp_path: Path) -> None:
