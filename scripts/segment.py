@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from scripts import dicom_results
 from scripts.command import one_line_errors, run_config
 
 
@@ -30,6 +31,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--convert-raw", action="store_true", help="accept For Processing views, converted by the logarithm"
     )
     parser.add_argument("--trace", action="store_true", help="write the refinement's energy per iteration")
+    parser.add_argument("--dicom", action="store_true", help="also write DICOM SEG and SR (docs/dicom_results.md)")
     return parser.parse_args(argv)
 
 
@@ -80,8 +82,17 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    with one_line_errors():
-        run_config("inference", overrides(arguments))
+    try:
+        with one_line_errors():
+            if arguments.dicom:
+                dicom_results.builders(dicom_results.KINDS)  # says at once if highdicom is missing
+            run_config("inference", overrides(arguments))
+    except SystemExit as stop:
+        # Status 1 says that a view was refused; the others' objects are still wanted, and the status comes again.
+        if not (arguments.dicom and stop.code == 1):
+            raise
+    if arguments.dicom:
+        dicom_results.main(["--input", arguments.input, "--results", arguments.output_dir])
     print(f"Results in {arguments.output_dir}")
 
 

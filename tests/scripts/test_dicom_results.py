@@ -13,7 +13,7 @@ from PIL import Image
 from bundle.data import LoadMammogramd, MammogramError
 from bundle.data.dicom_results import write_dicom
 from bundle.transforms.findings import SaveFindingsd
-from scripts import dicom_results
+from scripts import dicom_results, segment
 from tests.data.dicom_exam import OBJECTS, exam_mask, exam_probs, write_exam, write_exam_results
 
 
@@ -165,3 +165,34 @@ def test_the_grid_of_a_read_view_is_that_of_its_objects(tmp_path: Path) -> None:
     }
     # Single pixels at rows 25, 30 and 40, columns 40, 33 and 45, from the corner of the image.
     assert centres >= {(40.5, 25.5), (33.5, 30.5), (45.5, 40.5)}
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_segment_writes_the_objects_of_what_it_could_read(tmp_path: Path, monkeypatch: Any, refused: bool) -> None:
+    pytest.importorskip("highdicom")
+    views, results = tmp_path / "views", tmp_path / "out"
+    views.mkdir()
+    source = write_exam(views / "view.dcm")
+    if refused:
+        (views / "bad.dcm").write_bytes(b"no image")
+
+    def inference(name: str, options: dict[str, Any]) -> None:
+        write_exam_results(source, results)
+        if refused:
+            raise SystemExit(1)
+
+    monkeypatch.setattr(segment, "run_config", inference)
+    status = 0
+    try:
+        segment.main([str(views), "--output-dir", str(results), "--dicom"])
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    assert status == int(refused)
+    assert (results / "view_seg.dcm").exists()
+
+
+def test_segment_without_the_option_writes_none(tmp_path: Path, monkeypatch: Any) -> None:
+    source = write_exam(tmp_path / "view.dcm")
+    monkeypatch.setattr(segment, "run_config", lambda *_: write_exam_results(source, tmp_path / "out"))
+    segment.main([str(source), "--output-dir", str(tmp_path / "out")])
+    assert _written(tmp_path / "out") == {}
