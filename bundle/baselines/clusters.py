@@ -7,13 +7,13 @@ data that it is reported for.
 """
 
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
 from scipy.stats import entropy
 from sklearn.cluster import OPTICS, KMeans
 from sklearn.metrics import mutual_info_score
@@ -46,6 +46,13 @@ class Homogeneity(NamedTuple):
     clusters: int
     images: int
 
+    def told(self, name: str) -> str:
+        """In words, of what is called `name`."""
+        return (
+            f"{name}: homogeneity {self.value:.3f}, by chance {self.chance:.3f}, p {self.p:.3f} "
+            f"({self.clusters} clusters, {self.images} views)"
+        )
+
 
 def optics_clusters(
     positions_mm: ArrayLike,
@@ -70,16 +77,13 @@ def optics_clusters(
         raise ValueError(
             f"Expected at least 2 findings per cluster within > 0 mm, got {min_count} within {max_distance_mm:g} mm"
         )
-    if not len(positions) or not _has_dense_place(positions, min_count, max_distance_mm):
+    if len(positions) < min_count:
         return np.full(len(positions), ISOLATED)
     optics = OPTICS(min_samples=min_count, max_eps=max_distance_mm, xi=steepness)
-    # Coincident findings have reachability 0, whose ratios scikit-learn takes.
-    with np.errstate(divide="ignore", invalid="ignore"):
+    # Coincident findings have reachability 0, whose ratios scikit-learn takes; it warns where nothing is dense.
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All reachability values are inf")
         return optics.fit(positions).labels_.astype(np.int64)
-
-
-def _has_dense_place(positions: NDArray, min_count: int, distance_mm: float) -> bool:
-    return bool(cKDTree(positions).query_ball_point(positions, distance_mm, return_length=True).max() >= min_count)
 
 
 def fit_kinds(features: ArrayLike, *, rng: np.random.Generator, kinds: int = KINDS) -> Pipeline:

@@ -25,7 +25,7 @@ def rng() -> np.random.Generator:
 
 def test_far_groups_are_apart_and_strays_are_in_none() -> None:
     positions = np.concatenate([blobs((0, 0), (60, 0)), [[120.0, 120.0], [30.0, 90.0]]])
-    # All of a group within reach: the reachability has no slope inside it for a small xi to cut at.
+    # So steep a fall of density is found at a group's border alone, not inside it.
     numbers = optics_clusters(positions, steepness=0.9)
     assert cluster_findings(positions).tolist() == numbers.tolist() == [0] * 12 + [1] * 12 + [-1, -1]
 
@@ -46,6 +46,12 @@ def test_nothing_is_dense_enough() -> None:
     assert optics_clusters(np.zeros((0, 2))).shape == (0,)
     assert optics_clusters(np.zeros((3, 2))).tolist() == [-1] * 3
     assert optics_clusters(np.arange(8)[:, None] * [50.0, 0.0]).tolist() == [-1] * 8
+
+
+def test_a_dense_place_that_is_reached_last_is_no_cluster() -> None:
+    """Four findings 9 mm around a fifth, and 12.7 mm apart: OPTICS reaches none of them from the fifth any more."""
+    around = 9.0 * np.array([[-1.0, 0.0], [0.0, -1.0], [1.0, 0.0], [0.0, 1.0]])
+    assert optics_clusters([*around, [0.0, 0.0]]).tolist() == [-1] * 5
 
 
 def test_coincident_findings_are_one_cluster() -> None:

@@ -44,6 +44,16 @@ def test_a_line_straight_or_bent_is_linear_however_long(bow_mm: float) -> None:
         assert distribution_word(line(12, bow_mm=bow_mm * length_mm / 12, length_mm=length_mm)) == "linear"
 
 
+@pytest.mark.parametrize(("swing_mm", "word"), [(0.450, "linear"), (0.457, "grouped")])
+def test_how_far_off_a_line_worked_by_hand(swing_mm: float, word: str) -> None:
+    """Eight members 1 mm apart, a to either side. The parabola takes 8^2 / 168 of the sum of squares 8 a^2.
+
+    sqrt(7.619 / 8) sqrt(8 / 5) a = 1.234 a is at most 0.08 x 7 mm up to a = 0.4537 mm.
+    """
+    across = swing_mm * np.array([1, -1, -1, 1, 1, -1, -1, 1])
+    assert distribution_word(np.stack([np.arange(8.0), across], axis=1)) == word
+
+
 def test_few_members_are_unknown_rather_than_guessed() -> None:
     assert [distribution_word(line(count)) for count in (0, 1, 4, 5, 6)] == ["unknown"] * 4 + ["linear"]
     assert distribution_word(GRID[:4]) == "unknown"
