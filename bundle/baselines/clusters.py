@@ -156,7 +156,10 @@ def homogeneity_test(
     """
     names = sorted(set(images))
     if len({label for name in names for label in labels[name]}) < 2:
-        raise ValueError("Expected at least two different labels, got fewer; homogeneity is 1 whatever the kinds")
+        raise ValueError(
+            "Expected two different labels or more among the judged views, got fewer, where homogeneity says nothing; "
+            "add views or pass another --seed"
+        )
     value = _homogeneity(kinds, images, labels)
     drawn = [_homogeneity(kinds, images, _permuted(names, labels, patients, rng)) for _ in range(permutations)]
     reached = sum(one >= value - ROUNDING for one in drawn)
