@@ -28,9 +28,9 @@ from bundle.engines.benchmark import Case, KeptMaps, MapSystem, Row, View, froc_
 from bundle.engines.evaluation import fingerprint
 from bundle.functional.confusion import MICROCALCIFICATION
 from bundle.functional.windows import breast_windows, pad_to_window, window_peaks
-from scripts.shipped import shipped_inferers
+from scripts.shipped import augmented_inferer, shipped_inferers
 
-LEARNED = ("segmentor", "ttgpr")
+LEARNED = ("segmentor", "augmentation", "ttgpr")
 CLASSICAL: dict[str, type[ClassicalInferer]] = {
     "top-hat": TopHatInferer,
     "difference-of-gaussians": DifferenceOfGaussiansInferer,
@@ -38,7 +38,7 @@ CLASSICAL: dict[str, type[ClassicalInferer]] = {
     "high-pass": HighPassInferer,
 }
 SYSTEMS = (*LEARNED, *CLASSICAL)
-DEFAULT_SYSTEMS = ("segmentor", *CLASSICAL)
+DEFAULT_SYSTEMS = ("segmentor", "augmentation", *CLASSICAL)
 DEFAULT_THRESHOLD = 0.5
 # Batches timed for the price, after one that is not.
 TIMED = 3
@@ -65,7 +65,10 @@ def learned_systems(names: Sequence[str], networks: Networks | None) -> dict[str
     """The learned ones among the names."""
     if networks is None:
         return {}
-    inferers = {"segmentor": networks.segmentor_inferer, "ttgpr": networks.refined_inferer}
+    augmented = augmented_inferer()
+    # The windows of the segmentor, whatever they are.
+    augmented.windowed = networks.segmentor_inferer
+    inferers = {"segmentor": networks.segmentor_inferer, "augmentation": augmented, "ttgpr": networks.refined_inferer}
     return {
         name: MapSystem(
             name,

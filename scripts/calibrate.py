@@ -244,7 +244,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.calibrate", description=__doc__)
     parser.add_argument("negatives", type=Path, help="folder of a site's views without a finding; a few will do")
     parser.add_argument("--output-dir", type=Path, default=Path("output"), help="(default: %(default)s)")
-    parser.add_argument("--systems", nargs="+", choices=LEARNED, default=list(LEARNED), help="(default: both)")
+    parser.add_argument("--systems", nargs="+", choices=LEARNED, default=list(LEARNED), help="(default: all)")
     parser.add_argument("--crops", type=int, default=2, help="per view, at most (default: %(default)s)")
     parser.add_argument("--crop-mm", type=float, default=60.0, help="their side; 0: whole views (default: %(default)s)")
     parser.add_argument("--injections", type=int, default=2, help="per crop (default: %(default)s)")

@@ -14,7 +14,7 @@ import numpy as np
 from bundle.functional.system_scores import score_system
 from bundle.transforms import SaveFindingsd
 from scripts.phantom_table import FIRST_TEST_PHANTOM, load_views, markdown_table
-from scripts.shipped import ROOT, shipped_inferers
+from scripts.shipped import ROOT, augmented_inferer, shipped_inferers
 
 SMALL = {"spacing_mm": 0.085, "height_mm": 110.0, "width_mm": 80.0}
 THRESHOLD = 0.5
@@ -36,7 +36,11 @@ def refine_phantoms(output_dir: Path, *, calcified: int, clean: int) -> None:
     )
     segmentor, refined, network = shipped_inferers()
     rows = {}
-    for name, method, inferer in (("segmentor", "segmentor", segmentor), ("segmentor + TT-GPR", "ttgpr", refined)):
+    for name, method, inferer in (
+        ("segmentor", "segmentor", segmentor),
+        ("segmentor, augmented", "augmentation", augmented_inferer()),
+        ("segmentor + TT-GPR", "ttgpr", refined),
+    ):
         save = SaveFindingsd(output_dir=output_dir / method, threshold=THRESHOLD, method=method, label_key="label")
         maps, start = [], time.perf_counter()
         for view in views:

@@ -13,13 +13,13 @@ import numpy as np
 from bundle.functional.froc import fp_per_cm2_curve
 from bundle.functional.operating_point import operating_table
 from scripts.phantom_table import fingerprint, load_views, probability_maps
-from scripts.shipped import ROOT, shipped_inferers
+from scripts.shipped import ROOT, augmented_inferer, shipped_inferers
 
 THRESHOLDS = 1 / (1 + np.exp(-np.linspace(-9.0, 9.0, 73)))
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure both methods on clean tuning phantoms."""
+    """Measure all methods on clean tuning phantoms."""
     parser = argparse.ArgumentParser(prog="python -m scripts.measure_operating_points", description=__doc__)
     parser.add_argument("--output-dir", type=Path, default=ROOT / "eval" / "operating_points")
     parser.add_argument("--table", type=Path, default=ROOT / "models" / "operating_points.json")
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     segmentor, refined, network = shipped_inferers()
     weights = [ROOT / "models" / "model.pt", ROOT / "models" / "generator_ema.pt"]
     curves = {}
-    for name, inferer in (("segmentor", segmentor), ("ttgpr", refined)):
+    for name, inferer in (("segmentor", segmentor), ("augmentation", augmented_inferer()), ("ttgpr", refined)):
         cache = arguments.output_dir / "maps" / f"{name}-{fingerprint(*weights, vars(inferer).get('settings'))}"
         maps = probability_maps(lambda image, run=inferer: run(image, network), views, cache)  # type: ignore[misc]
         breasts, spacings = [v["breast"] for v in views], [v["spacing_mm"] for v in views]

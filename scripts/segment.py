@@ -7,8 +7,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from bundle.functional.findings import METHODS
 from scripts import dicom_results
 from scripts.command import one_line_errors, run_config
+
+DEFAULT_METHOD = "augmentation"
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -16,8 +19,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.segment", description=__doc__)
     parser.add_argument("input", help="a file or a folder: MG DICOM, PNG, TIFF, JPEG or NIfTI")
     parser.add_argument("--output-dir", default="output", help="where results go (default: %(default)s)")
-    parser.add_argument("--no-refine", action="store_true", help="the segmentor alone, without TT-GPR")
-    parser.add_argument("--preset", default="default", help="preset of the refinement: default, or paper (slow)")
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        help="segmentor: one pass; augmentation: mean over flips and turns where anything is seen; ttgpr: refined by "
+        "the generator (default: augmentation; ttgpr with --preset, --settings or --trace)",
+    )
+    parser.add_argument("--preset", help="preset of TT-GPR: default, or paper (slow)")
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--threshold", type=float, help="probability that counts as a finding (default: 0.5)")
     group.add_argument("--fp-per-cm2", type=float, help="wanted false positives per cm2 of clean tissue instead")
@@ -41,8 +49,8 @@ def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = {
         "input": arguments.input,
         "output_dir": arguments.output_dir,
-        "refine": not arguments.no_refine,
-        "preset": arguments.preset,
+        "method": _method(arguments),
+        "preset": arguments.preset or "default",
         "threshold": arguments.threshold,
         "fp_per_cm2": arguments.fp_per_cm2,
         "spacing_mm": arguments.spacing_mm,
@@ -62,6 +70,14 @@ def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
             del chosen["threshold"]
         options |= chosen
     return options
+
+
+def _method(arguments: argparse.Namespace) -> str:
+    """The method asked for, by name or by an option that only TT-GPR has."""
+    refined = bool(arguments.preset or arguments.settings or arguments.trace)
+    if refined and arguments.method not in (None, "ttgpr"):
+        raise ValueError(f"Expected --method ttgpr with --preset, --settings or --trace, got {arguments.method}")
+    return arguments.method or ("ttgpr" if refined else DEFAULT_METHOD)
 
 
 def tuned_settings(path: Path) -> dict[str, Any]:

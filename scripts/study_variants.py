@@ -20,6 +20,8 @@ from scripts.benchmark_systems import Networks
 
 SEGMENTOR, DEFAULT, PAPER, TABLE_1, BEST = "segmentor", "default", "paper", "table-1", "segmentor-best-threshold"
 AUGMENTATIONS = 8
+# As in configs/inference.yaml.
+AUGMENTATION_GATE = 0.1
 # Of Table I, what is not the schedule: the rest of `paper` at the price of the default.
 SCHEDULE = ("iterations", "t_start", "t_end", "k_max", "gate_threshold")
 WEIGHTS = {name: value for name, value in PRESETS["paper"].items() if name not in SCHEDULE}
@@ -227,6 +229,12 @@ def _controls(other_network: bool) -> list[Variant]:
     rows = [
         controls(name="augmentation", what=f"mean logits of {AUGMENTATIONS} flips and turns", make=_augmented),
         controls(
+            name="augmentation-gated",
+            what=f"the same where p reaches {AUGMENTATION_GATE:g}",
+            make=partial(_augmented, gate_threshold=AUGMENTATION_GATE),
+            base="augmentation",
+        ),
+        controls(
             name="p", what="candidates moved by p alone: basins, no new evidence", make=_without_generator("p"), fit="p"
         ),
         controls(
@@ -290,8 +298,8 @@ def _blind(parts: Parts) -> TTGPRInferer:
     return TTGPRInferer(generator, preset="default", **window_options(parts))
 
 
-def _augmented(parts: Parts) -> AugmentedInferer:
-    return AugmentedInferer(augmentations=AUGMENTATIONS, **window_options(parts))
+def _augmented(parts: Parts, *, gate_threshold: float = 0.0) -> AugmentedInferer:
+    return AugmentedInferer(augmentations=AUGMENTATIONS, gate_threshold=gate_threshold, **window_options(parts))
 
 
 def _other(parts: Parts) -> OtherSegmentor:

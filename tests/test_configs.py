@@ -225,7 +225,7 @@ def _typed(**texts: str) -> dict[str, Any]:
 
 def test_options_arrive_from_the_command_line(random_root: Path, normals: Path, tmp_path: Path) -> None:
     options = _typed(
-        input=str(normals), output_dir=str(tmp_path), preset="paper", overrides="{iterations: 2, k_max: 1}"
+        input=str(normals), output_dir=str(tmp_path), method="ttgpr", preset="paper", overrides="{iterations: 2, k_max: 1}"
     )
     options |= _typed(window_px="64", sw_batch_size="2", precision="float32", threshold="0.3", trace="True")
     parser = _inference(random_root, **options).parser
@@ -238,10 +238,16 @@ def test_options_arrive_from_the_command_line(random_root: Path, normals: Path, 
     assert [Path(item["image"]).parent for item in parser.get_parsed_content("dataset").files()] == [normals]
 
 
-def test_refinement_can_be_switched_off(random_root: Path, normals: Path) -> None:
-    parser = _inference(random_root, **_typed(input=str(normals), refine="False")).parser
-    assert type(parser.get_parsed_content("inferer")).__name__ == "WindowedInferer"
-    assert parser.get_parsed_content("postprocessing").transforms[-1].method == "segmentor"
+@pytest.mark.parametrize(
+    ("method", "inferer"),
+    [("segmentor", "WindowedInferer"), ("augmentation", "AugmentedInferer"), ("ttgpr", "TTGPRInferer")],
+)
+def test_each_method_has_its_inferer_and_names_itself(
+    random_root: Path, normals: Path, method: str, inferer: str
+) -> None:
+    parser = _inference(random_root, **_typed(input=str(normals), method=method)).parser
+    assert type(parser.get_parsed_content("inferer")).__name__ == inferer
+    assert parser.get_parsed_content("postprocessing").transforms[-1].method == method
 
 
 @pytest.mark.parametrize(("text", "expected"), [("0.05", (0.05, 0.05)), ("[0.05,0.06]", (0.05, 0.06))])

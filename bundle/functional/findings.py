@@ -16,7 +16,7 @@ from .objects import Spacing, find_components, region_area_cm2
 
 SCHEMA_VERSION = "1.0"
 COORDINATES = "[row, column]; px are 0-based pixel centres, mm are from the centre of the top left pixel"
-METHODS = ("segmentor", "ttgpr")
+METHODS = ("segmentor", "augmentation", "ttgpr")
 
 
 @dataclass(frozen=True)

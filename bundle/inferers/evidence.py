@@ -238,10 +238,12 @@ def _read(into: Array, values: np.ndarray, candidates: Candidates, indices: Sequ
 
 
 class AugmentedInferer(Inferer):
-    """Test-time augmentation: mean logits over flips and turns of each window; a control that costs several passes.
+    """Test-time augmentation: mean logits over flips and turns of each window that shows any evidence.
 
     Args:
         augmentations: 4 (flips of rows and columns) or 8 (with their transposes).
+        gate_threshold: windows whose largest probability is below it keep their first pass and cost no more; 0 gates
+            none.
         window_px: side of the window, the one the network was trained on.
         overlap: shared fraction of neighbouring windows, in [0, 1).
         sw_batch_size: windows per call of the network.
@@ -256,6 +258,7 @@ class AugmentedInferer(Inferer):
         self,
         *,
         augmentations: int = 8,
+        gate_threshold: float = 0.0,
         window_px: int = 256,
         overlap: float = 0.5,
         sw_batch_size: int = 4,
@@ -265,17 +268,25 @@ class AugmentedInferer(Inferer):
         super().__init__()
         if augmentations not in AUGMENTATIONS:
             raise ValueError(f"Expected a number of augmentations among {AUGMENTATIONS}, got {augmentations}")
-        self.augmentations = augmentations
+        if not 0 <= gate_threshold <= 1:
+            raise ValueError(f"Expected a gate_threshold in [0, 1], got {gate_threshold}; 0 gates no window")
+        self.augmentations, self.gate_threshold = augmentations, gate_threshold
         self.windowed = WindowedInferer(window_px, overlap, sw_batch_size, dtype=dtype, progress=progress)
 
     def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
         """Mean logits (B, 1, rows, columns); arguments as for `WindowedInferer`."""
 
-        def mean_logits(window: Tensor) -> Tensor:
-            total = torch.zeros_like(window)
-            for number in range(self.augmentations):
-                total += turn(network(turn(window, number), *args, **kwargs).float(), number, back=True)
-            return total / self.augmentations
+        def mean_logits(windows: Tensor) -> Tensor:
+            logits = network(windows, *args, **kwargs).float()
+            evident = torch.sigmoid(logits).amax(dim=(1, 2, 3)) >= self.gate_threshold
+            if not evident.any():
+                return logits
+            total, seen = logits[evident], windows[evident]
+            for number in range(1, self.augmentations):
+                total = total + turn(network(turn(seen, number), *args, **kwargs).float(), number, back=True)
+            averaged = logits.clone()
+            averaged[evident] = total / self.augmentations
+            return averaged
 
         return self.windowed(inputs, mean_logits)
 

@@ -18,7 +18,7 @@ def test_demo_prints_its_table_and_leaves_pictures(tmp_path: Path, capsys: pytes
     output = capsys.readouterr().out
     assert "| segmentor |" in output
     assert "| segmentor + TT-GPR |" in output
-    for method in ("segmentor", "ttgpr"):
+    for method in ("segmentor", "augmentation", "ttgpr"):
         assert len(list((tmp_path / method).glob("*_overlay.png"))) == 2
 
 

@@ -10,7 +10,6 @@ from PIL import Image
 
 from bundle.data import phantom_datalist, phantom_seed
 from scripts.segment import main, overrides, parse
-from scripts.shipped import ROOT
 from tests.data.mg_dicom import stored_view, write_mg
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -51,16 +50,16 @@ def _bad_files(folder: Path, phantom: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.iterdir())}
 
 
-@pytest.mark.parametrize("refine", [True, False])
+@pytest.mark.parametrize("method", [None, "segmentor", "ttgpr"])
 def test_results_have_the_view_s_size_and_spacing(
-    tmp_path: Path, phantom: Path, refine: bool, capsys: pytest.CaptureFixture
+    tmp_path: Path, phantom: Path, method: str | None, capsys: pytest.CaptureFixture
 ) -> None:
-    main([str(phantom), "--output-dir", str(tmp_path), *([] if refine else ["--no-refine"])])
+    main([str(phantom), "--output-dir", str(tmp_path), *(["--method", method] if method else [])])
     assert "1 views: 1 segmented, 0 refused" in capsys.readouterr().out
     side = round(SMALL_MM / 0.1)
     assert Image.open(tmp_path / f"{phantom.stem}_mask.png").size == (side, side)
     report = json.loads((tmp_path / f"{phantom.stem}_findings.json").read_text())
-    assert report["method"] == ("ttgpr" if refine else "segmentor")
+    assert report["method"] == (method or "augmentation")
     volume = nib.load(tmp_path / f"{phantom.stem}_probability.nii.gz")
     assert volume.shape[:2] == (side, side)
     np.testing.assert_allclose(volume.header.get_zooms()[:2], (0.1, 0.1), rtol=1e-5)
@@ -72,7 +71,7 @@ def test_bad_files_are_refused_and_the_good_one_finishes(
     bad = _bad_files(tmp_path / "in", phantom)
     (tmp_path / "in" / "good.dcm").write_bytes(phantom.read_bytes())
     with pytest.raises(SystemExit) as status:
-        main([str(tmp_path / "in"), "--output-dir", str(tmp_path / "out"), "--no-refine"])
+        main([str(tmp_path / "in"), "--output-dir", str(tmp_path / "out"), "--method", "segmentor"])
     assert status.value.code == 1
     output = capsys.readouterr()
     lines = [line for line in (output.out + output.err).splitlines() if "refused: " in line]
@@ -114,8 +113,7 @@ def test_tuned_settings_are_used_and_a_given_threshold_goes_before(tmp_path: Pat
 
 def test_wanted_false_positive_rate_chooses_the_threshold(tmp_path: Path, phantom: Path) -> None:
     thresholds = []
-    measured = json.loads((ROOT / "models" / "operating_points.json").read_text())["segmentor"]["fp_per_cm2"]
-    for rate in (f"{0.8 * measured[0]:.4f}", f"{0.3 * measured[0]:.4f}"):
-        main([str(phantom), "--output-dir", str(tmp_path / rate), "--no-refine", "--fp-per-cm2", rate])
+    for rate in ("1.0", "0.1"):
+        main([str(phantom), "--output-dir", str(tmp_path / rate), "--method", "segmentor", "--fp-per-cm2", rate])
         thresholds.append(json.loads((tmp_path / rate / f"{phantom.stem}_findings.json").read_text())["threshold"])
     assert thresholds[0] < thresholds[1]
