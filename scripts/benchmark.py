@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from monai.transforms import Compose
+from tqdm import tqdm
 
 from bundle.data import LoadLabeld, LoadMammogramd, MammogramWarning
 from bundle.data.real_backgrounds import RealBackgrounds, exams_of
@@ -39,6 +40,7 @@ from scripts.benchmark_systems import (
     LEARNED,
     SYSTEMS,
     Networks,
+    is_clean,
     learned_systems,
     load_networks,
     price_of_refinement,
@@ -70,6 +72,8 @@ def shift(arguments: argparse.Namespace) -> None:
         for dataset, members in groupby(cases["test"], key=lambda case: case.dataset)
     }
     report(records, shown, arguments, maps, title="Shift benchmark")
+    bar = tqdm(cases["test"], desc="Failures", unit="case")
+    write_failures([failures_of(rows[0], case, maps) for case in bar], rows[0].name, arguments.output_dir)
 
 
 def rendered_cases(output_dir: Path, split: str, conditions: Sequence[str]) -> list[Case]:
@@ -120,8 +124,7 @@ def real(arguments: argparse.Namespace) -> None:
     folds = ClassicalFolds(arguments.systems, tuning, cache=arguments.output_dir / "tuning")
     records: list[Record] = []
     shown: dict[str, list[PanelCase]] = {"real": []}
-    false: list[Spot] = []
-    missed: list[Spot] = []
+    wrong: list[tuple[list[Spot], list[Spot]]] = []
     for number, exam in enumerate(exams):
         print(f"Held out: {exam} ({number + 1} of {len(exams)})", flush=True)
         if networks is not None and weights_dir is not None:
@@ -131,20 +134,10 @@ def real(arguments: argparse.Namespace) -> None:
         if arguments.injections:
             # The first crop's first injection; the crop itself comes before it.
             shown["real"] += panels(rows, cases[exam][1:2], maps)[: SHOWN - len(shown["real"])]
-        for case in cases[exam]:
-            wrong, overlooked = failures_of(rows[0], case, maps)
-            # False positives are counted on clean crops, so it is theirs that are shown.
-            false += wrong if case.case.endswith(" clean") else []
-            missed += overlooked
+        wrong += [failures_of(rows[0], case, maps) for case in cases[exam]]
     pooled = [{**record, "dataset": "real"} for record in records]
     report(records + pooled, shown, arguments, maps, title="Real backgrounds")
-    system = systems_of(records)[0]
-    for file, spots, what in (
-        ("false_marks", false, "strongest false marks on crops without injection"),
-        ("missed", missed, "plainest calcifications that it misses"),
-    ):
-        sheet = failure_sheet(spots, f"{system}: {what} ({len(spots)} in all)")
-        (arguments.output_dir / f"{file}.png").write_bytes(png(sheet))
+    write_failures(wrong, systems_of(records)[0], arguments.output_dir)
 
 
 def _networks(arguments: argparse.Namespace) -> Networks | None:
@@ -192,9 +185,9 @@ def panels(rows: Sequence[Row], cases: Sequence[Case], maps: KeptMaps) -> list[P
 
 
 def failures_of(row: Row, case: Case, maps: KeptMaps) -> tuple[list[Spot], list[Spot]]:
-    """False marks and misses of a row on a case, for the pictures."""
+    """False marks and misses of a row on a case, for pictures; false ones of clean views, where they count."""
     view = case.load()
-    return failures(
+    false, missed = failures(
         view["image"],
         view["label"],
         maps.probs(row.system, case, view),
@@ -203,6 +196,17 @@ def failures_of(row: Row, case: Case, maps: KeptMaps) -> tuple[list[Spot], list[
         spacing_mm=view["spacing_mm"],
         region=view["breast"],
     )
+    return false if is_clean(view) else [], missed
+
+
+def write_failures(wrong: Sequence[tuple[list[Spot], list[Spot]]], system: str, output_dir: Path) -> None:
+    """Pictures of the worst false marks and misses of all cases: false_marks.png and missed.png."""
+    for file, number, what in (
+        ("false_marks", 0, "strongest false marks on views without calcifications"),
+        ("missed", 1, "plainest calcifications that it misses"),
+    ):
+        spots = [spot for one in wrong for spot in one[number]]
+        (output_dir / f"{file}.png").write_bytes(png(failure_sheet(spots, f"{system}: {what} ({len(spots)} in all)")))
 
 
 def systems_of(records: Sequence[Record]) -> list[str]:
