@@ -225,7 +225,11 @@ def _typed(**texts: str) -> dict[str, Any]:
 
 def test_options_arrive_from_the_command_line(random_root: Path, normals: Path, tmp_path: Path) -> None:
     options = _typed(
-        input=str(normals), output_dir=str(tmp_path), method="ttgpr", preset="paper", overrides="{iterations: 2, k_max: 1}"
+        input=str(normals),
+        output_dir=str(tmp_path),
+        method="ttgpr",
+        preset="paper",
+        overrides="{iterations: 2, k_max: 1}",
     )
     options |= _typed(window_px="64", sw_batch_size="2", precision="float32", threshold="0.3", trace="True")
     parser = _inference(random_root, **options).parser

@@ -88,9 +88,7 @@ def is_raw(header: Dataset) -> bool:
     return intent == "FOR PROCESSING" or text(header, "SOPClassUID") == FOR_PROCESSING_CLASS
 
 
-def pixel_spacing(
-    header: Dataset, *, path: Path, default_mm: tuple[float, float] | None = None
-) -> tuple[float, float]:
+def pixel_spacing(header: Dataset, *, path: Path, default_mm: tuple[float, float] | None = None) -> tuple[float, float]:
     """Pixel size in the breast: ImagerPixelSpacing / EstimatedRadiographicMagnificationFactor, or PixelSpacing.
 
     Args:

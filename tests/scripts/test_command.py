@@ -47,5 +47,15 @@ def test_segmenting_with_weights_that_do_not_fit_ends_in_one_line(
     (tmp_path / "view.png").write_bytes(b"")
     monkeypatch.setattr("scripts.command.ROOT", tmp_path)
     with pytest.raises(SystemExit, match=r"^error: Expected weights in models/") as status:
-        main([str(tmp_path / "view.png"), "--method", "segmentor", "--threshold", "0.5", "--output-dir", str(tmp_path / "out")])
+        main(
+            [
+                str(tmp_path / "view.png"),
+                "--method",
+                "segmentor",
+                "--threshold",
+                "0.5",
+                "--output-dir",
+                str(tmp_path / "out"),
+            ]
+        )
     assert len(str(status.value).splitlines()) == 1
