@@ -66,7 +66,9 @@ def main(argv: list[str] | None = None) -> None:
             train_briefly(config, output_dir)
     refine_phantoms(output_dir, calcified=3, clean=2)
     print("\nPictures worth a look:")
-    for path in sorted(output_dir.glob("ttgpr/*_overlay.png")) + sorted(output_dir.glob("ttgpr/*_zoom.png")):
+    for path in sorted(output_dir.glob("augmentation/*_overlay.png")) + sorted(
+        output_dir.glob("augmentation/*_zoom.png")
+    ):
         print(f"  {path}")
     print(f"\nDone in {(time.perf_counter() - start) / 60:.1f} minutes.")
 
