@@ -1,4 +1,4 @@
-"""Refinement by evidence on candidates, and test-time augmentation, its control at equal cost."""
+"""Refinement by evidence on candidates."""
 
 from __future__ import annotations
 
@@ -23,12 +23,9 @@ from ..functional.evidence import (
     local_variance,
     move_basins,
 )
-from ..functional.noise import coordinate_noise
 from ..functional.seeds import seed_map
-from ..functional.windows import breast_windows, gather, pad_to_window
-from .windowed import Network, WindowedInferer, like_inputs, plain_image
-
-AUGMENTATIONS = (4, 8)
+from ..functional.windows import gather, pad_to_window
+from .windowed import Network, WindowedInferer, like_inputs, plain_image, window_noise
 
 
 class EvidenceInferer(Inferer):
@@ -131,8 +128,7 @@ class EvidenceInferer(Inferer):
     def _scores(self, image: Tensor, logits: Tensor, candidates: Candidates) -> tuple[Array, Array, np.ndarray]:
         """Score, its spread over draws, and whether a candidate was tested; (n,) each."""
         choice, side = self.settings, self.windowed.window_px
-        frame = pad_to_window(image, window_px=side)
-        windows = breast_windows(frame, window_px=side, overlap=self.windowed.overlap)
+        frame, windows = self.windowed.layout(image)
         passes = plan_passes(
             candidates, windows, apart_px=choice.apart_px, max_groups=choice.max_groups, window_px=side
         )
@@ -197,13 +193,7 @@ class EvidenceInferer(Inferer):
             for index in one.toggled:
                 row, column = _inside(candidates, index, one)
                 seeds[plane, 0, row, column] = 1.0 - seeds[plane, 0, row, column]
-        noise = [
-            coordinate_noise(
-                side, side, seed=self.noise_seed, refine_iter=number, draw=draw, top=w.top, left=w.left, device=x.device
-            )
-            for w in windows
-        ]
-        z = torch.stack(noise)[:, None]
+        z = window_noise(windows, side, seed=self.noise_seed, refine_iter=number, draw=draw, device=x.device)
         condition = torch.cat([seeds, torch.ones_like(seeds)], dim=1)
         times = torch.full((len(x),), t, dtype=x.dtype, device=x.device)
         assert self.generator is not None
@@ -235,71 +225,3 @@ def _read(into: Array, values: np.ndarray, candidates: Candidates, indices: Sequ
     """Take the values of a window's map at some candidates."""
     for index in indices:
         into[index] = values[_inside(candidates, index, one)]
-
-
-class AugmentedInferer(Inferer):
-    """Test-time augmentation: mean logits over flips and turns of each window that shows any evidence.
-
-    Args:
-        augmentations: 4 (flips of rows and columns) or 8 (with their transposes).
-        gate_threshold: windows whose largest probability is below it keep their first pass and cost no more; 0 gates
-            none.
-        window_px: side of the window, the one the network was trained on.
-        overlap: shared fraction of neighbouring windows, in [0, 1).
-        sw_batch_size: windows per call of the network.
-        dtype: "float32", or "bfloat16" or "float16" for calls of the network under autocast.
-        progress: show a progress bar.
-
-    Raises:
-        ValueError: an option out of its range.
-    """
-
-    def __init__(
-        self,
-        *,
-        augmentations: int = 8,
-        gate_threshold: float = 0.0,
-        window_px: int = 256,
-        overlap: float = 0.5,
-        sw_batch_size: int = 4,
-        dtype: str = "float32",
-        progress: bool = False,
-    ) -> None:
-        super().__init__()
-        if augmentations not in AUGMENTATIONS:
-            raise ValueError(f"Expected a number of augmentations among {AUGMENTATIONS}, got {augmentations}")
-        if not 0 <= gate_threshold <= 1:
-            raise ValueError(f"Expected a gate_threshold in [0, 1], got {gate_threshold}; 0 gates no window")
-        self.augmentations, self.gate_threshold = augmentations, gate_threshold
-        self.windowed = WindowedInferer(window_px, overlap, sw_batch_size, dtype=dtype, progress=progress)
-
-    def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
-        """Mean logits (B, 1, rows, columns); arguments as for `WindowedInferer`."""
-
-        def mean_logits(windows: Tensor) -> Tensor:
-            logits = network(windows, *args, **kwargs).float()
-            evident = torch.sigmoid(logits).amax(dim=(1, 2, 3)) >= self.gate_threshold
-            if not evident.any():
-                return logits
-            total, seen = logits[evident], windows[evident]
-            for number in range(1, self.augmentations):
-                total = total + turn(network(turn(seen, number), *args, **kwargs).float(), number, back=True)
-            averaged = logits.clone()
-            averaged[evident] = total / self.augmentations
-            return averaged
-
-        return self.windowed(inputs, mean_logits)
-
-
-def turn(window: Tensor, number: int, *, back: bool = False) -> Tensor:
-    """One of the eight flips and turns of the last two axes, or the way back.
-
-    Args:
-        window: (..., side, side).
-        number: 0 to 7: bit 0 flips rows, bit 1 columns, bit 2 then transposes.
-        back: undo it.
-    """
-    axes = [axis for bit, axis in ((1, -2), (2, -1)) if number & bit]
-    if not number & 4:
-        return window.flip(axes)
-    return window.mT.flip(axes) if back else window.flip(axes).mT

@@ -13,21 +13,19 @@ from torch import Tensor, nn
 
 from ..functional import flow
 from ..functional.edges import edge_map
-from ..functional.noise import coordinate_noise
 from ..functional.refinement import Energy, energy_gradient, high_pass_mixing, mixing_rate, refine_step, time_schedule
 from ..functional.refinement_settings import RefinementSettings, change, preset
 from ..functional.seeds import seed_map
 from ..functional.windows import (
     EMPTY_LOGIT,
     Window,
-    breast_windows,
     coverage,
     gather,
     pad_to_window,
     scatter_add_,
     window_peaks,
 )
-from .windowed import Network, WindowedInferer, like_inputs, plain_image
+from .windowed import Network, WindowedInferer, like_inputs, plain_image, window_noise
 
 TraceRow = dict[str, float]
 
@@ -123,9 +121,9 @@ class TTGPRInferer(Inferer):
     def _refine(self, image: Tensor, initial: Tensor, network: Network) -> Tensor:
         """The iterations; image and initial logits are (B, 1, rows, columns)."""
         choice, window_px = self.settings, self.windowed.window_px
-        frame = pad_to_window(image, window_px=window_px)
+        frame, windows = self.windowed.layout(image)
         logits = pad_to_window(initial, window_px=window_px, value=EMPTY_LOGIT)
-        windows = self._gated(frame, logits)
+        windows = self._gated(windows, logits)
         if not windows or choice.iterations == 0:
             return initial
         if isinstance(self.generator, nn.Module):
@@ -142,11 +140,9 @@ class TTGPRInferer(Inferer):
             view.logits = torch.where(coverage(frame, windows, window_px=window_px) > 0, mixed, view.logits)
         return view.logits[..., : image.shape[-2], : image.shape[-1]].contiguous()
 
-    def _gated(self, frame: Tensor, logits: Tensor) -> list[Window]:
-        """Windows that hold breast and evidence."""
-        window_px = self.windowed.window_px
-        windows = breast_windows(frame, window_px=window_px, overlap=self.windowed.overlap)
-        peaks = window_peaks(torch.sigmoid(logits), windows, window_px=window_px)
+    def _gated(self, windows: Sequence[Window], logits: Tensor) -> list[Window]:
+        """Those windows that hold evidence."""
+        peaks = window_peaks(torch.sigmoid(logits), windows, window_px=self.windowed.window_px)
         return [window for window, peak in zip(windows, peaks, strict=True) if peak >= self.settings.gate_threshold]
 
     def _iterate(self, view: _View, refine_iter: int, t: float, network: Network) -> None:
@@ -191,21 +187,15 @@ class TTGPRInferer(Inferer):
         condition = torch.cat([seeds, torch.full_like(seeds, float(choice.seeds_complete))], dim=1)
         total = torch.zeros_like(x)
         for draw in range(choice.draws):
-            z = self._noise(chunk, refine_iter, draw, x.device)
+            z = window_noise(
+                chunk, x.shape[-1], seed=self.noise_seed, refine_iter=refine_iter, draw=draw, device=x.device
+            )
             with self.windowed.autocast(x.device):
                 projected = flow.project(
                     self.generator, x, condition, t, z, k_max=choice.k_max, steps=choice.steps, method=choice.method
                 )
             total += torch.sigmoid(self.windowed.logits(projected, network))
         return total / choice.draws
-
-    def _noise(self, chunk: Sequence[Window], refine_iter: int, draw: int, device: torch.device) -> Tensor:
-        """Noise of each window, in the coordinates of its image."""
-        side = self.windowed.window_px
-        make = partial(
-            coordinate_noise, side, side, seed=self.noise_seed, refine_iter=refine_iter, draw=draw, device=device
-        )
-        return torch.stack([make(top=window.top, left=window.left) for window in chunk])[:, None]
 
     def _seeds(self, probs: Tensor) -> Tensor:
         """Seeds of the whole images, s = A(p)."""

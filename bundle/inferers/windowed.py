@@ -12,6 +12,7 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import Tensor
 from tqdm import tqdm
 
+from ..functional.noise import coordinate_noise
 from ..functional.windows import EMPTY_LOGIT, Window, breast_windows, coverage, gather, pad_to_window, scatter_add_
 
 Network = Callable[..., Tensor]
@@ -64,18 +65,29 @@ class WindowedInferer(Inferer):
         Raises:
             ValueError: inputs or logits of another shape.
         """
+        return self.averaged(inputs, lambda x, chunk: self.logits(x, network, *args, **kwargs))
+
+    def averaged(self, inputs: Tensor, predict: Callable[[Tensor, Sequence[Window]], Tensor]) -> Tensor:
+        """Mean over the windows that cover a pixel of what is predicted for them.
+
+        Args:
+            inputs: as in a call.
+            predict: windows (N, 1, window_px, window_px), and where they lie -> float32 logits of that shape.
+        """
         image = plain_image(inputs)
-        frame = pad_to_window(image, window_px=self.window_px)
-        windows = breast_windows(frame, window_px=self.window_px, overlap=self.overlap)
+        frame, windows = self.layout(image)
         total = torch.zeros_like(frame)
         with torch.no_grad():
             for chunk in self.chunks(windows, "windows"):
-                scatter_add_(
-                    total, self.logits(gather(frame, chunk, window_px=self.window_px), network, *args, **kwargs), chunk
-                )
+                scatter_add_(total, predict(gather(frame, chunk, window_px=self.window_px), chunk), chunk)
         count = coverage(frame, windows, window_px=self.window_px)
         mean = torch.where(count > 0, total / count.clamp(min=1.0), EMPTY_LOGIT)
         return like_inputs(mean[..., : image.shape[-2], : image.shape[-1]].contiguous(), inputs)
+
+    def layout(self, image: Tensor) -> tuple[Tensor, list[Window]]:
+        """Images (B, 1, rows, columns), grown to a window at least, and their windows with breast."""
+        frame = pad_to_window(image, window_px=self.window_px)
+        return frame, breast_windows(frame, window_px=self.window_px, overlap=self.overlap)
 
     def chunks(self, windows: Sequence[Window], label: str) -> Iterator[Sequence[Window]]:
         """Windows in batches, with the progress bar."""
@@ -117,3 +129,12 @@ def plain_image(inputs: Tensor) -> Tensor:
 def like_inputs(logits: Tensor, inputs: Tensor) -> Tensor:
     """Logits with the metadata of the inputs, if these carry any."""
     return convert_to_dst_type(logits, inputs, dtype=torch.float32)[0]
+
+
+def window_noise(
+    windows: Sequence[Window], side: int, *, seed: int, refine_iter: int, draw: int, device: torch.device
+) -> Tensor:
+    """Noise of each window in the coordinates of its image, (N, 1, side, side): overlapping windows see the same."""
+    counters = {"seed": seed, "refine_iter": refine_iter, "draw": draw}
+    noise = [coordinate_noise(side, side, top=w.top, left=w.left, device=device, **counters) for w in windows]
+    return torch.stack(noise)[:, None]

@@ -1,24 +1,31 @@
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from bundle.functional import windows as windows_module
-from bundle.functional.evidence import EvidenceSettings
-from bundle.inferers import AugmentedInferer, EvidenceInferer, WindowedInferer
-from bundle.inferers import evidence as evidence_module
-from bundle.inferers.evidence import turn
+from bundle.functional.evidence import Evidence, EvidenceSettings
+from bundle.inferers import EvidenceInferer, WindowedInferer
 
-from .toys import Generator, Segmentor, view
+from .toys import Generator, Segmentor, lay_windows_backwards, view
 
 SIDE = 32
 REAL, FALSE = (16, 10), (16, 24)
 
 
-def _inferer(generator: object = None, *, settings: dict[str, object] | None = None, **options: object):
-    choice = EvidenceSettings(**({"apart_px": 6, "max_groups": 9} | (settings or {})))  # type: ignore[arg-type]
+def _inferer(
+    generator: object = None, *, settings: Mapping[str, object] | None = None, **options: object
+) -> EvidenceInferer:
+    choice = EvidenceSettings(**{"apart_px": 6, "max_groups": 9, **(settings or {})})  # type: ignore[arg-type]
     return EvidenceInferer(generator or Generator(), settings=choice, **({"window_px": 16, "trace": True} | options))  # type: ignore[arg-type]
+
+
+def evidence_of(inferer: EvidenceInferer) -> Evidence:
+    """What the last call gathered."""
+    assert inferer.last_evidence is not None
+    return inferer.last_evidence
 
 
 def spots(window: Tensor) -> Tensor:
@@ -42,7 +49,7 @@ def believer(state: Tensor, t: Tensor, condition: Tensor) -> Tensor:
 
 
 def _judge(**settings: object) -> EvidenceInferer:
-    return _inferer(believer, settings={"apart_px": 6, "variance_px": 2} | settings, window_px=SIDE)
+    return _inferer(believer, settings={"variance_px": 2, **settings}, window_px=SIDE)
 
 
 # What evidence does.
@@ -61,10 +68,11 @@ def test_a_spot_explained_by_its_seed_rises_and_one_that_is_not_falls() -> None:
 def test_the_score_is_the_error_saved_over_twice_the_local_variance(t: float) -> None:
     inferer = _judge(times=(t,))
     inferer(spot_image(), spots)
+    assert inferer.last_candidates is not None
     assert inferer.last_candidates.places[:, 1:].tolist() == [list(REAL), list(FALSE)]
     # All error of the pass without seeds is 1 / (1 - t)^2 in one of the 25 pixels of the square.
-    assert inferer.last_evidence.score[0] == pytest.approx(25 / 2, rel=1e-3)
-    assert inferer.last_evidence.score[1] < -1e3
+    assert evidence_of(inferer).score[0] == pytest.approx(25 / 2, rel=1e-3)
+    assert evidence_of(inferer).score[1] < -1e3
 
 
 def test_a_seed_of_the_context_is_judged_by_taking_it_away() -> None:
@@ -79,8 +87,8 @@ def test_a_seed_of_the_context_is_judged_by_taking_it_away() -> None:
     inferer = _inferer(generator, settings=settings, window_px=SIDE)
     inferer(image, spots)
     assert torch.cat(seen).tolist() == [2.0, 0.0]
-    assert inferer.last_evidence.score[0] > 5
-    assert inferer.last_evidence.score[1] < -5
+    assert evidence_of(inferer).score[0] > 5
+    assert evidence_of(inferer).score[1] < -5
 
 
 def test_a_generator_that_ignores_its_seed_changes_nothing() -> None:
@@ -90,7 +98,7 @@ def test_a_generator_that_ignores_its_seed_changes_nothing() -> None:
     image = view()
     inferer = _inferer(blind)
     assert torch.equal(inferer(image, Segmentor()), WindowedInferer(16)(image, Segmentor()))
-    assert inferer.last_evidence.tested.any()
+    assert evidence_of(inferer).tested.any()
 
 
 def test_seeds_are_declared_complete_and_apart() -> None:
@@ -115,7 +123,7 @@ def test_the_spread_is_over_draws() -> None:
     for draws in (1, 2):
         inferer = _inferer(settings={"draws": draws})
         inferer(view(), Segmentor())
-        scores[draws] = inferer.last_evidence
+        scores[draws] = evidence_of(inferer)
     assert (scores[1].spread == 0).all()
     first, mean, spread = scores[1].score, scores[2].score, scores[2].spread
     # Of two values the standard deviation is the distance of either to their mean.
@@ -165,11 +173,7 @@ def test_batches_of_windows_change_nothing(sw_batch_size: int) -> None:
 def test_the_order_of_windows_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     image = view()
     forward = _inferer()(image, Segmentor())
-
-    def backward(*args: object, **kwargs: object) -> list[windows_module.Window]:
-        return windows_module.breast_windows(*args, **kwargs)[::-1]  # type: ignore[arg-type]
-
-    monkeypatch.setattr(evidence_module, "breast_windows", backward)
+    lay_windows_backwards(monkeypatch)
     torch.testing.assert_close(_inferer()(image, Segmentor()), forward, atol=1e-4, rtol=0)
 
 
@@ -203,6 +207,7 @@ def test_extra_arguments_reach_the_network_and_metadata_stay() -> None:
 
     image = MetaTensor(view(), meta={"spacing_mm": [0.07, 0.07]})
     logits = _inferer()(image, network, 0.0, gain=1.0)
+    assert isinstance(logits, MetaTensor)
     assert logits.meta["spacing_mm"] == [0.07, 0.07]
     assert torch.equal(logits.as_tensor(), _inferer()(view(), Segmentor()))
 
@@ -252,7 +257,7 @@ def test_the_spacing_of_the_image_is_taken_where_it_is_known() -> None:
     for inputs, spacing_mm in ((known, 0.5), (image, 0.25), (image, 0.5)):
         inferer = _high_pass(spacing_mm=spacing_mm)
         inferer(inputs, spots)
-        values.append(inferer.last_evidence.high_pass[0])
+        values.append(evidence_of(inferer).high_pass[0])
     assert values[0] == values[1]
     assert values[0] != values[2]
 
@@ -280,75 +285,3 @@ def test_every_channel_is_gathered_for_fitting() -> None:
     assert len(full.score) == len(candidates)
     assert full.score.any()
     assert full.high_pass.any()
-
-
-# Test-time augmentation.
-
-
-def test_each_turn_has_its_way_back_and_no_two_are_alike() -> None:
-    window = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    turned = [turn(window, number) for number in range(8)]
-    for number, one in enumerate(turned):
-        assert torch.equal(turn(one, number, back=True), window)
-        assert not any(torch.equal(one, other) for other in turned[:number])
-
-
-@pytest.mark.parametrize("augmentations", [4, 8])
-def test_a_network_without_direction_gains_nothing_and_costs_more(augmentations: int) -> None:
-    calls = []
-
-    def pointwise(window: Tensor) -> Tensor:
-        calls.append(len(window))
-        return 4.0 * window - 1.0
-
-    image = view()
-    plain = WindowedInferer(16)(image, pointwise)
-    single = sum(calls)
-    calls.clear()
-    averaged = AugmentedInferer(augmentations=augmentations, window_px=16)(image, pointwise)
-    torch.testing.assert_close(averaged, plain, atol=1e-5, rtol=0)
-    assert sum(calls) == augmentations * single
-
-
-def test_the_mean_turns_with_the_image() -> None:
-    image = view(16, 16, seed=3).clamp(min=-0.9)
-    inferer = AugmentedInferer(window_px=16)
-    plain = inferer(image, Segmentor())
-    for number in range(8):
-        torch.testing.assert_close(inferer(turn(image, number), Segmentor()), turn(plain, number), atol=1e-5, rtol=0)
-    assert not torch.allclose(plain, Segmentor()(image))
-
-
-def test_gated_augmentation_costs_nothing_where_nothing_is_seen_and_changes_nothing_there() -> None:
-    calls = []
-
-    def bright(window: Tensor) -> Tensor:
-        calls.append(len(window))
-        # Not symmetric, so that averaging shows.
-        return 4.0 * window - 1.0 + torch.linspace(0, 1, window.shape[-1])
-
-    image = torch.full((1, 1, 16, 48), -0.9)
-    image[..., 8, 40] = 0.9
-    options = {"window_px": 16, "overlap": 0.0}
-    plain, every = WindowedInferer(16, 0.0)(image, bright), AugmentedInferer(**options)(image, bright)  # type: ignore[arg-type]
-    calls.clear()
-    gated = AugmentedInferer(gate_threshold=0.5, **options)(image, bright)  # type: ignore[arg-type]
-    assert sum(calls) == 3 + 7
-    assert torch.equal(gated[..., :32], plain[..., :32])
-    torch.testing.assert_close(gated[..., 32:], every[..., 32:], atol=1e-6, rtol=0)
-    assert not torch.allclose(every[..., 32:], plain[..., 32:])
-
-
-def test_gated_augmentation_knows_no_batch_size() -> None:
-    image = view(48, 48, seed=2)
-    one, many = (
-        AugmentedInferer(window_px=16, sw_batch_size=size, gate_threshold=0.4)(image, Segmentor()) for size in (1, 7)
-    )
-    torch.testing.assert_close(one, many, atol=1e-5, rtol=0)
-
-
-def test_options_of_augmentation_out_of_range_are_refused() -> None:
-    with pytest.raises(ValueError, match="gate_threshold in"):
-        AugmentedInferer(gate_threshold=1.5)
-    with pytest.raises(ValueError, match="got 3"):
-        AugmentedInferer(augmentations=3)

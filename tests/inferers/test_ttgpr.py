@@ -11,10 +11,9 @@ from torch import Tensor
 from bundle.functional import windows as windows_module
 from bundle.functional.refinement_settings import preset
 from bundle.inferers import TTGPRInferer, WindowedInferer, trace_rows
-from bundle.inferers import ttgpr as ttgpr_module
 
 from . import slow_twin
-from .toys import Generator, Segmentor, view
+from .toys import Generator, Segmentor, lay_windows_backwards, view
 
 
 def _inferer(generator: object = None, **options: object) -> TTGPRInferer:
@@ -171,11 +170,7 @@ def test_batches_of_windows_change_nothing(sw_batch_size: int) -> None:
 def test_the_order_of_windows_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     image = view()
     forward = _inferer()(image, Segmentor())
-
-    def backward(*args: object, **kwargs: object) -> list[windows_module.Window]:
-        return windows_module.breast_windows(*args, **kwargs)[::-1]  # type: ignore[arg-type]
-
-    monkeypatch.setattr(ttgpr_module, "breast_windows", backward)
+    lay_windows_backwards(monkeypatch)
     torch.testing.assert_close(_inferer()(image, Segmentor()), forward, atol=1e-4, rtol=0)
 
 

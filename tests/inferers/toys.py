@@ -1,7 +1,11 @@
 """Toy networks, as callables that count what they are asked, and a toy view."""
 
+import pytest
 import torch
 from torch import Tensor
+
+from bundle.functional import windows as windows_module
+from bundle.inferers import windowed as windowed_module
 
 
 class Segmentor:
@@ -34,3 +38,12 @@ def view(rows: int = 40, columns: int = 56, *, batch: int = 1, seed: int = 0) ->
     image = torch.where(spots, 0.7, image)
     image[..., columns - columns // 4 :] = -1.0
     return image
+
+
+def lay_windows_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on inferers get their windows in the opposite order."""
+
+    def backward(*args: object, **kwargs: object) -> list[windows_module.Window]:
+        return windows_module.breast_windows(*args, **kwargs)[::-1]  # type: ignore[arg-type]
+
+    monkeypatch.setattr(windowed_module, "breast_windows", backward)
