@@ -36,6 +36,14 @@ CONTACT_MAGNIFICATION = 1.3
 SYNTHETIC_TYPES = {"GENERATED_2D", "TOMOSYNTHESIS"}
 SYNTHETIC_NAMES = re.compile(r"c-?view|s-?view|v-?preview|insight 2d|synthe(sized|tic)", re.IGNORECASE)
 CONTRAST_TYPES = {"LOW_ENERGY", "HIGH_ENERGY", "SUBTRACTION", "RECOMBINED"}
+LOSSY_SYNTAXES = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81)}
+"""Syntaxes that are lossy whatever the header says: JPEG Baseline and Extended, near-lossless JPEG-LS."""
+DECLARED = {
+    "burned-in annotation": ("BurnedInAnnotation", "YES"),
+    "breast implant": ("BreastImplantPresent", "YES"),
+    "partial view": ("PartialView", "YES"),
+}
+"""What a header declares: remark, element, value."""
 
 
 def check_header(header: Dataset, *, path: Path, convert_raw: bool) -> None:
@@ -139,7 +147,8 @@ def manufacturer(header: Dataset) -> str:
 def remarks(header: Dataset) -> str:
     """What makes the view unusual for a method meant for contact screening views; "" for a usual one.
 
-    Synthetic 2-D, contrast-enhanced, magnified or spot-compressed views, and files that do not name their modality.
+    Synthetic 2-D, contrast-enhanced, magnified, spot-compressed or partial views, implants, burned-in annotation,
+    lossy compression, and files that do not name their modality.
     """
     image_type = {str(value).upper() for value in values(header, "ImageType")}
     modifiers = {
@@ -156,8 +165,16 @@ def remarks(header: Dataset) -> str:
         or magnification_factor(header) > CONTACT_MAGNIFICATION
         or position in ("MAG", "MCC", "MMLO", "MML"),
         "spot compression view": bool(modifiers & SPOT_CODES) or position == "SPOT",
+        **{remark: text(header, keyword) == value for remark, (keyword, value) in DECLARED.items()},
+        "lossy compression": is_lossy(header),
     }
     return ", ".join(name for name, holds in found.items() if holds)
+
+
+def is_lossy(header: Dataset) -> bool:
+    """Whether the pixels ever went through lossy compression: what the header declares, or the file's syntax."""
+    syntax = str(header.file_meta.get("TransferSyntaxUID", "")) if hasattr(header, "file_meta") else ""
+    return text(header, "LossyImageCompression") == "01" or syntax in LOSSY_SYNTAXES
 
 
 def text(header: Dataset, keyword: str) -> str:

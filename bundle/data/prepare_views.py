@@ -36,7 +36,7 @@ class Reading:
         view_position: see `View`.
         laterality: see `View`.
         manufacturer: see `View`.
-        remarks: see `View`; and burned-in annotations.
+        remarks: see `View`.
     """
 
     error: str = ""
@@ -145,33 +145,22 @@ def _read(path: Path, spacing_mm: tuple[float, float] | None) -> View:
 
 def _judged(path: Path, view: View, stated: bool) -> Reading:
     """The reading of a view, if it shows a breast without an implant."""
-    is_dicom = path.suffix.lower() != ".pgm" and sniff(path) == "dicom"
-    marks = _marks(path) if is_dicom else set()
-    if "implant" in marks:
+    if "breast implant" in view.remarks:
         raise refuse(path, "Expected a breast without an implant, got BreastImplantPresent YES; leave the view out")
     try:
         breast_mask(view.pixels, spacing_mm=view.spacing_mm)
     except ValueError as error:
         raise refuse(path, str(error)) from error
-    burned_in = ["burned-in annotation"] if "burned-in" in marks else []
     return Reading(
         shape=(view.pixels.shape[0], view.pixels.shape[1]),
         spacing_mm=view.spacing_mm,
         stated=stated,
-        is_dicom=is_dicom,
+        is_dicom=path.suffix.lower() != ".pgm" and sniff(path) == "dicom",
         view_position=view.view_position,
         laterality=view.laterality,
         manufacturer=view.manufacturer,
-        remarks=", ".join(filter(None, [view.remarks, *burned_in])),
+        remarks=view.remarks,
     )
-
-
-def _marks(path: Path) -> set[str]:
-    """What the header says: implant, burned-in."""
-    tags = {"BreastImplantPresent": "implant", "BurnedInAnnotation": "burned-in"}
-    with quiet_pydicom(path):
-        header = pydicom.dcmread(path, specific_tags=list(tags), stop_before_pixels=True, force=True)
-        return {mark for keyword, mark in tags.items() if str(header.get(keyword) or "").upper() == "YES"}
 
 
 def place_view(path: Path, stem: Path, reading: Reading) -> Path:

@@ -341,6 +341,10 @@ class TestMetadata:
             ("synthetic", {"SeriesDescription": "L CC C-View"}),
             ("contrast-enhanced", {"ContrastBolusAgent": "IOHEXOL"}),
             ("magnification", {"EstimatedRadiographicMagnificationFactor": "1.8"}),
+            ("burned-in annotation", {"BurnedInAnnotation": "YES"}),
+            ("breast implant", {"BreastImplantPresent": "YES"}),
+            ("partial view", {"PartialView": "YES"}),
+            ("lossy compression", {"LossyImageCompression": "01"}),
         ],
     )
     def test_unusual_views_are_read_with_one_warning(self, tmp_path, remark, changes):
@@ -349,6 +353,11 @@ class TestMetadata:
             view = MammogramReader().view(path)
         assert len(caught) == 1
         assert remark in view.remarks
+
+    def test_what_a_header_denies_is_no_remark(self, tmp_path):
+        denied = dict.fromkeys(("BurnedInAnnotation", "BreastImplantPresent", "PartialView"), "NO")
+        path = write_mg(tmp_path / "a.dcm", stored_view(), **denied, LossyImageCompression="00")
+        assert MammogramReader().view(path).remarks == ""
 
     def test_spot_compression_is_recognised_by_its_modifier(self, tmp_path):
         view_code = code("399162004")
