@@ -114,8 +114,12 @@ class SaveFindingsd(MapTransform):
         if self.pictures:
             _write_png(paths["overlay.png"], overlay_picture(image, report))
             _write_png(paths["zoom.png"], zoom_picture(image, mask, report, truth=truth))
+        told = {
+            "source_id": identity,
+            "warnings": [remark for remark in str(meta.get("remarks", "")).split(", ") if remark],
+        }
         with _whole_file(paths["findings.json"]) as path:
-            path.write_text(json.dumps({**report, "source_id": identity}, indent=1), encoding="utf-8")
+            path.write_text(json.dumps({**report, **told}, indent=1), encoding="utf-8")
 
 
 def _plane(array: Any) -> NDArray:
