@@ -20,6 +20,8 @@ DIAMETER_RANGE_MM = (0.1, 1.0)
 # Points per pixel along each axis; small puncta need more of them.
 OVERSAMPLING, FINE_OVERSAMPLING = 3, 6
 FINE_REACH_PX = 1.5
+# Casts of ducts run from short rods to fine lines of some ten times their width.
+ROD_BEADS = (3, 15)
 # Where contrast follows the thickness, this one has the contrast that is drawn.
 REFERENCE_MM = 0.25
 
@@ -96,7 +98,7 @@ def _sample_rod(rng: np.random.Generator, *, width_mm: float) -> NDArray[np.floa
     angle = rng.uniform(0, 2 * math.pi)
     position = np.zeros(2)
     beads = []
-    length = int(rng.integers(3, 9))
+    length = round(math.exp(rng.uniform(math.log(ROD_BEADS[0]), math.log(ROD_BEADS[1]))))
     for bead in range(length):
         angle += rng.normal(0.0, 0.25)
         half = width_mm / 2 * rng.uniform(0.7, 1.2)
@@ -163,12 +165,17 @@ def render_punctum(punctum: Punctum, *, spacing_mm: float, blur_sigma_mm: float)
     least = 0.75 * spacing_mm / points
     for part_row, part_column, major, minor, angle in punctum.parts:
         major, minor = max(major, least), max(minor, least)
-        along = (columns - part_column) * math.cos(angle) + (rows - part_row) * math.sin(angle)
-        across = (rows - part_row) * math.cos(angle) - (columns - part_column) * math.sin(angle)
+        # Only the box around the part: a long rod has many parts, each a small share of its tile.
+        reach = max(major, minor)
+        row_box = slice(*np.searchsorted(rows[:, 0], (part_row - reach, part_row + reach)))
+        column_box = slice(*np.searchsorted(columns[0], (part_column - reach, part_column + reach)))
+        along = (columns[:, column_box] - part_column) * math.cos(angle) + (rows[row_box] - part_row) * math.sin(angle)
+        across = (rows[row_box] - part_row) * math.cos(angle) - (columns[:, column_box] - part_column) * math.sin(angle)
         height = np.sqrt(np.maximum(1.0 - (along / major) ** 2 - (across / minor) ** 2, 0.0))
-        np.maximum(relative, height, out=relative)
+        box = (row_box, column_box)
+        relative[box] = np.maximum(relative[box], height)
         # As deep along the beam as it is narrow across it.
-        np.maximum(thickness, 2 * min(major, minor) * height, out=thickness)
+        thickness[box] = np.maximum(thickness[box], 2 * min(major, minor) * height)
     share = _integrate_pixels(relative, side, points)
     support = share >= 0.5 * min(1.0, share.max())
     sigma = blur_sigma_mm / spacing_mm * points

@@ -221,3 +221,29 @@ def test_smallest_spheres_are_rendered_within_five_per_cent() -> None:
         fine = gaussian_filter(2 * np.sqrt(np.maximum(squared, 0)), 0.03 / spacing * points, truncate=6)
         reference = fine.reshape(2 * half + 1, points, 2 * half + 1, points).mean(axis=(1, 3)).max()
         assert picture.peak_mm == pytest.approx(reference, rel=0.05), (diameter, spacing)
+
+
+def test_rods_run_from_short_to_fine_lines() -> None:
+    rng = np.random.default_rng(0)
+    reach = np.array([Punctum(0, 0, sample_parts(rng, 0.2, shape="rod"), 1).reach_mm for _ in range(300)])
+    assert np.quantile(reach, 0.05) < 0.3
+    assert 0.8 < np.quantile(reach, 0.95) < 1.5
+
+
+def test_each_part_is_drawn_in_full() -> None:
+    """A twin that evaluates every part over the whole tile, point by point."""
+    spacing, points = 0.07, 3
+    parts = sample_parts(np.random.default_rng(3), 0.3, shape="rod")
+    rendered = render_punctum(Punctum(2.0, 2.0, parts, 1), spacing_mm=spacing, blur_sigma_mm=1e-4)
+    side = rendered.tile.shape[0]
+    fine = (np.arange(side * points) + 0.5) / points * spacing
+    thickness = np.zeros((side * points, side * points))
+    for i, row in enumerate(fine + rendered.first[0] * spacing - 2.0):
+        for j, column in enumerate(fine + rendered.first[1] * spacing - 2.0):
+            for part_row, part_column, major, minor, angle in parts:
+                turned = complex(column - part_column, row - part_row) * complex(math.cos(angle), -math.sin(angle))
+                inside = 1 - (turned.real / major) ** 2 - (turned.imag / minor) ** 2
+                thickness[i, j] = max(thickness[i, j], 2 * min(major, minor) * math.sqrt(max(inside, 0)))
+    twin = thickness.reshape(side, points, side, points).mean(axis=(1, 3))
+    np.testing.assert_allclose(rendered.tile, twin / twin.max(), atol=1e-6)
+    assert rendered.peak_mm == pytest.approx(twin.max())
