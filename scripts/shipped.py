@@ -16,9 +16,9 @@ def augmented_inferer(**overrides: Any) -> Any:
     """The inferer of the method "augmentation".
 
     Args:
-        **overrides: ids of configs/inference.yaml.
+        **overrides: ids of configs/inference.yaml; without `uncertainty` there is no spread over passes.
     """
-    return _parser(**overrides).get_parsed_content("augmented_inferer")
+    return _parser(**{"uncertainty": False, **overrides}).get_parsed_content("augmented_inferer")
 
 
 def shipped_inferers(

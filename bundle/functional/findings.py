@@ -4,7 +4,7 @@ Positions are (row, column). In mm they are measured from the centre of the top 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from .cluster_words import distribution_word
 from .clusters import DISTANCE_MM, ISOLATED, MIN_COUNT, cluster_findings
 from .objects import Spacing, find_components, region_area_cm2
+from .uncertainty import FindingUncertainty, UncertaintyMaps, spread_of_findings
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 COORDINATES = "[row, column]; px are 0-based pixel centres, mm are from the centre of the top left pixel"
 METHODS = ("segmentor", "augmentation", "ttgpr")
 
@@ -32,6 +33,7 @@ class Finding:
         mean_probability: mean over the object, [0, 1].
         box_px: first row, first column, and one past the last row and column.
         cluster: number of its cluster from 1, or None if isolated.
+        uncertainty: how much the members of an averaged prediction differ, or None where there are none.
     """
 
     centroid_px: tuple[float, float]
@@ -42,6 +44,7 @@ class Finding:
     mean_probability: float
     box_px: tuple[int, int, int, int]
     cluster: int | None = None
+    uncertainty: FindingUncertainty | None = None
 
 
 def finding_mask(probs: ArrayLike, *, threshold: float, breast: ArrayLike | None = None) -> NDArray[np.bool_]:
@@ -71,6 +74,7 @@ def find_objects(
     breast: ArrayLike | None = None,
     distance_mm: float = DISTANCE_MM,
     min_count: int = MIN_COUNT,
+    uncertainty: UncertaintyMaps | None = None,
 ) -> list[Finding]:
     """List the 8-connected objects of a probability map, the most probable first, with their clusters.
 
@@ -81,6 +85,7 @@ def find_objects(
         breast: bool (rows, columns); the whole map when None.
         distance_mm: neighbourhood of a cluster, see `cluster_findings`.
         min_count: findings that make a cluster.
+        uncertainty: spread over the members of the prediction, (rows, columns); a single member has none.
     """
     components = find_components(finding_mask(probs, threshold=threshold, breast=breast), scores=probs)
     spacing = np.asarray(spacing_mm, np.float64)
@@ -88,6 +93,9 @@ def find_objects(
     positions = components.centroid_px * spacing
     numbers = cluster_findings(positions, distance_mm=distance_mm, min_count=min_count)
     order = np.lexsort((components.centroid_px[:, 1], components.centroid_px[:, 0], -components.peak))
+    spread: list[FindingUncertainty | None] = [None] * len(components)
+    if uncertainty is not None:
+        spread = [one if one.members > 1 else None for one in spread_of_findings(components, probs, uncertainty)]
     return [
         Finding(
             centroid_px=_pair(components.centroid_px[i]),
@@ -98,6 +106,7 @@ def find_objects(
             mean_probability=float(components.mean[i]),
             box_px=tuple(components.box_px[i].tolist()),
             cluster=None if numbers[i] == ISOLATED else int(numbers[i]) + 1,
+            uncertainty=spread[i],
         )
         for i in order
     ]
@@ -191,7 +200,7 @@ def findings_report(
 
 
 def _finding_entry(number: int, finding: Finding) -> dict[str, Any]:
-    return {
+    entry = {
         "id": number,
         "centroid_px": _rounded(finding.centroid_px),
         "position_mm": _rounded(finding.position_mm),
@@ -202,6 +211,9 @@ def _finding_entry(number: int, finding: Finding) -> dict[str, Any]:
         "box_px": list(finding.box_px),
         "cluster": finding.cluster,
     }
+    if finding.uncertainty is not None:
+        entry["uncertainty"] = {name: round(value, 4) for name, value in asdict(finding.uncertainty).items()}
+    return entry
 
 
 def _rounded(values: Sequence[float] | NDArray) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from ..functional.edges import edge_map
 from ..functional.refinement import Energy, energy_gradient, high_pass_mixing, mixing_rate, refine_step, time_schedule
 from ..functional.refinement_settings import RefinementSettings, change, preset
 from ..functional.seeds import seed_map
+from ..functional.uncertainty import RunningUncertainty, UncertaintyMaps
 from ..functional.windows import (
     EMPTY_LOGIT,
     Window,
@@ -59,6 +61,9 @@ class TTGPRInferer(Inferer):
         gate_threshold: overrides the settings' gate: windows whose largest initial probability is below it are not
             refined and cost nothing. 0 refines all; None leaves the settings as they are.
         noise_seed: picks the noise.
+        noise_members: 2 or more: keep the spread over so many refinements, which differ in their noise alone and cost
+            as much each; the result is still that of `noise_seed`.
+        agreement_threshold: probability at which one of them finds something.
         dtype: "float32", or "bfloat16" or "float16" for calls of the networks under autocast.
         trace: keep `last_trace`.
         progress: show progress bars.
@@ -67,10 +72,15 @@ class TTGPRInferer(Inferer):
         last_trace: one row per iteration of the last call, if `trace`: refine_iter, t, steps (K), n_seeds (of the
             images still refined), n_windows, energy and its weighted terms tversky, stabilisation, edge (summed over
             windows), and step (largest change of a logit).
+        last_uncertainty: spread of the last call, if `noise_members`.
 
     Raises:
         ValueError: an unknown preset or field, or an option out of its range.
     """
+
+    # Of the class: settings that kept maps are named by hold only what logits depend on.
+    spread: tuple[int, float] | None = None
+    last_uncertainty: UncertaintyMaps | None = None
 
     def __init__(
         self,
@@ -84,6 +94,8 @@ class TTGPRInferer(Inferer):
         sw_batch_size: int = 4,
         gate_threshold: float | None = None,
         noise_seed: int = 0,
+        noise_members: int = 1,
+        agreement_threshold: float = 0.5,
         dtype: str = "float32",
         trace: bool = False,
         progress: bool = False,
@@ -94,6 +106,10 @@ class TTGPRInferer(Inferer):
         self.generator = generator.eval() if isinstance(generator, nn.Module) else generator
         self.windowed = WindowedInferer(window_px, overlap, sw_batch_size, dtype=dtype, progress=progress)
         self.noise_seed, self.trace = noise_seed, trace
+        if noise_members < 1:
+            raise ValueError(f"Expected noise_members of at least 1, got {noise_members}; 1 keeps no spread")
+        if noise_members > 1:
+            self.spread = (noise_members, agreement_threshold)
         self.last_trace: list[TraceRow] = []
 
     def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
@@ -113,10 +129,30 @@ class TTGPRInferer(Inferer):
         """
         image = plain_image(inputs)
         self.last_trace = []
+
+        def call(window: Tensor) -> Tensor:
+            return network(window, *args, **kwargs)
+
         with torch.no_grad():
-            initial = self.windowed(image, network, *args, **kwargs)
-            refined = self._refine(image, initial, lambda window: network(window, *args, **kwargs))
+            initial = self.windowed(image, call)
+            refined = self._refine(image, initial, call)
+            if self.spread is not None:
+                self._keep_spread(*self.spread, image, initial, refined, call)
         return like_inputs(refined, inputs)
+
+    def _keep_spread(
+        self, members: int, threshold: float, image: Tensor, initial: Tensor, refined: Tensor, network: Network
+    ) -> None:
+        """Spread over refinements that differ in their noise; the first is there already."""
+        running = RunningUncertainty(image.shape, threshold=threshold, device=image.device)
+        whole = [Window(index, 0, 0) for index in range(len(image))]
+        running.add(torch.sigmoid(refined)[None], whole)
+        other = copy.copy(self)
+        other.trace = False
+        for _ in range(1, members):
+            other.noise_seed += 1
+            running.add(torch.sigmoid(other._refine(image, initial, network))[None], whole)
+        self.last_uncertainty = running.maps()
 
     def _refine(self, image: Tensor, initial: Tensor, network: Network) -> Tensor:
         """The iterations; image and initial logits are (B, 1, rows, columns)."""

@@ -20,9 +20,11 @@ from PIL import Image
 from .. import __version__
 from ..functional.findings import METHODS, find_objects, finding_mask, findings_report
 from ..functional.objects import region_area_cm2
+from ..functional.uncertainty import UncertaintyMaps
 from .overlay import overlay_picture, zoom_picture
 
 SUFFIXES = ("probability.nii.gz", "mask.png", "overlay.png", "zoom.png", "findings.json")
+SPREAD = "spread.nii.gz"
 MAX_STEM_LENGTH = 100
 
 
@@ -32,7 +34,8 @@ class SaveFindingsd(MapTransform):
     STEM is the image's file name without its suffix. Every file appears at once and whole, the JSON last. A second
     image of the same name from another folder gets a short hash behind its stem. NIfTI counts columns first, so the
     map is written transposed, with the affine under which viewers show it upright. There is no STEM_zoom.png without
-    findings.
+    findings. Where the spread over members is known, findings have it, and STEM_spread.nii.gz maps the standard
+    deviation of the probability, rounded to 0.0001.
 
     Args:
         keys: prediction, float (1, rows, columns): logits, or probabilities with `sigmoid=False`.
@@ -44,6 +47,8 @@ class SaveFindingsd(MapTransform):
         breast_key: bool (1, rows, columns); where the image is above -1 if the data has no such key.
         label_key: truth (1, rows, columns), outlined in the enlarged crops when given and there.
         pictures: write the overlay and the enlarged crops.
+        uncertainty: whoever made the prediction, an inferer: its `last_uncertainty`, if it has one, is the spread over
+            the members of this one view.
         allow_missing_keys: as in MONAI.
     """
 
@@ -59,6 +64,7 @@ class SaveFindingsd(MapTransform):
         breast_key: str = "breast",
         label_key: str | None = None,
         pictures: bool = True,
+        uncertainty: Any = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -74,12 +80,13 @@ class SaveFindingsd(MapTransform):
         self.breast_key = breast_key
         self.label_key = label_key
         self.pictures = pictures
+        self.uncertainty = uncertainty
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write the files and return the data unchanged.
 
         Raises:
-            ValueError: when prediction and image differ in shape, or the image has no spacing.
+            ValueError: when prediction, image and spread differ in shape, or the image has no spacing.
         """
         for key in self.key_iterator(dict(data)):
             self._save(data, data[key])
@@ -93,8 +100,9 @@ class SaveFindingsd(MapTransform):
         source, spacing = str(meta.get("filename_or_obj", "image")), _spacing(meta)
         breast = _plane(data[self.breast_key]).astype(bool) if self.breast_key in data else image > -1
         mask = finding_mask(probs, threshold=self.threshold, breast=breast)
+        spread = _spread_of_view(self.uncertainty)
         report = findings_report(
-            find_objects(probs, threshold=self.threshold, spacing_mm=spacing, breast=breast),
+            find_objects(probs, threshold=self.threshold, spacing_mm=spacing, breast=breast, uncertainty=spread),
             image_name=Path(source).name,
             shape=image.shape,
             spacing_mm=spacing,
@@ -109,7 +117,9 @@ class SaveFindingsd(MapTransform):
         self.output_dir.mkdir(parents=True, exist_ok=True)
         identity = hashlib.sha256(os.path.abspath(source).encode()).hexdigest()[:8]
         paths = _output_paths(self.output_dir, source, identity)
-        _write_nifti(paths["probability.nii.gz"], probs, _nifti_affine(data[self.image_key], spacing))
+        affine = _nifti_affine(data[self.image_key], spacing)
+        _write_nifti(paths["probability.nii.gz"], probs, affine)
+        _write_nifti(paths[SPREAD], None if spread is None else spread.pixel_sd.round(4), affine)
         _write_png(paths["mask.png"], mask.astype(np.uint8) * 255)
         if self.pictures:
             _write_png(paths["overlay.png"], overlay_picture(image, report))
@@ -120,6 +130,16 @@ class SaveFindingsd(MapTransform):
         }
         with _whole_file(paths["findings.json"]) as path:
             path.write_text(json.dumps({**report, **told}, indent=1), encoding="utf-8")
+
+
+def _spread_of_view(source: Any) -> UncertaintyMaps | None:
+    """What an inferer knows of the one view that it has just seen."""
+    maps: UncertaintyMaps | None = getattr(source, "last_uncertainty", None)
+    if maps is None:
+        return None
+    if len(maps.pixel_sd) != 1:
+        raise ValueError(f"Expected the spread of one view, got {len(maps.pixel_sd)}; take a batch_size of 1")
+    return maps.view(0)
 
 
 def _plane(array: Any) -> NDArray:
@@ -153,7 +173,7 @@ def _output_paths(folder: Path, source: str, identity: str) -> dict[str, Path]:
     taken = folder / f"{stem}_findings.json"
     if taken.exists() and _source_of(taken) != identity:
         stem = f"{stem}-{identity}"
-    return {suffix: folder / f"{stem}_{suffix}" for suffix in SUFFIXES}
+    return {suffix: folder / f"{stem}_{suffix}" for suffix in (*SUFFIXES, SPREAD)}
 
 
 def _source_of(findings: Path) -> str:
@@ -174,7 +194,11 @@ def _whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _write_nifti(path: Path, probs: NDArray[np.float32], affine: NDArray[np.float64]) -> None:
+def _write_nifti(path: Path, probs: NDArray[np.float32] | None, affine: NDArray[np.float64]) -> None:
+    """Write a map; None removes what an earlier run left."""
+    if probs is None:
+        path.unlink(missing_ok=True)
+        return
     with _whole_file(path) as temporary:
         volume = nib.Nifti1Image(probs.T[..., None], affine)
         volume.header.set_xyzt_units("mm")

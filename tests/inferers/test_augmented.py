@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from bundle.functional.uncertainty import UncertaintyMaps
 from bundle.inferers import AugmentedInferer, WindowedInferer
 from bundle.inferers.augmented import turn
 
@@ -75,3 +77,69 @@ def test_options_of_augmentation_out_of_range_are_refused() -> None:
         AugmentedInferer(gate_threshold=1.5)
     with pytest.raises(ValueError, match="got 3"):
         AugmentedInferer(augmentations=3)
+
+
+# The spread over passes.
+
+
+def uncertain(**options: object) -> AugmentedInferer:
+    return AugmentedInferer(**({"window_px": 16, "agreement_threshold": 0.5} | options))  # type: ignore[arg-type]
+
+
+def maps_of(inferer: AugmentedInferer) -> UncertaintyMaps:
+    assert inferer.last_uncertainty is not None
+    return inferer.last_uncertainty
+
+
+@pytest.mark.parametrize("gate_threshold", [0.0, 0.4, 1.0])
+def test_keeping_the_spread_changes_no_logit_and_costs_no_pass(gate_threshold: float) -> None:
+    image, plain, kept = view(batch=2), Segmentor(), Segmentor()
+    expected = AugmentedInferer(window_px=16, gate_threshold=gate_threshold)(image, plain)
+    assert torch.equal(uncertain(gate_threshold=gate_threshold)(image, kept), expected)
+    assert plain.windows == kept.windows
+
+
+@pytest.mark.parametrize("augmentations", [4, 8])
+def test_the_spread_of_one_window_is_that_of_its_passes(augmentations: int) -> None:
+    image, network = view(16, 16, seed=3).clamp(min=-0.9), Segmentor()
+    inferer = uncertain(augmentations=augmentations)
+    inferer(image, network)
+    members = [turn(network(turn(image, n)), n, back=True).sigmoid()[0, 0].numpy() for n in range(augmentations)]
+    maps = maps_of(inferer).view(0)
+    np.testing.assert_allclose(maps.pixel_sd, np.std(members, axis=0), atol=1e-6)
+    assert (maps.members == augmentations).all()
+    assert 0 < maps.agreement.max() <= 1
+
+
+def test_passes_are_those_of_all_windows_that_cover_a_pixel_and_one_where_the_gate_is_shut() -> None:
+    image = torch.full((1, 1, 16, 48), -0.9)
+    image[..., 8, 40] = 0.9
+    inferer = uncertain(gate_threshold=0.5)
+    inferer(image, lambda window: 4.0 * window - 1.0)
+    members = maps_of(inferer).view(0).members
+    assert members[0].tolist() == [1] * 8 + [2] * 24 + [9] * 8 + [8] * 8
+    assert (members == members[0]).all()
+
+
+def test_a_network_without_direction_has_no_spread() -> None:
+    inferer = uncertain()
+    inferer(view(), lambda window: 4.0 * window - 1.0)
+    np.testing.assert_allclose(maps_of(inferer).pixel_sd, 0, atol=1e-6)
+
+
+def test_the_spread_knows_no_batch_size_and_turns_with_the_image() -> None:
+    image = view(48, 48, seed=2).clamp(min=-0.9)
+    one, many, turned = uncertain(sw_batch_size=1), uncertain(sw_batch_size=7), uncertain()
+    one(image, Segmentor())
+    many(image, Segmentor())
+    turned(turn(image, 5), Segmentor())
+    for first, second, third in zip(maps_of(one), maps_of(many), maps_of(turned), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-6)
+        np.testing.assert_allclose(turn(torch.from_numpy(first), 5), third, atol=1e-5)
+
+
+def test_unasked_no_spread_is_kept_and_settings_are_those_of_before() -> None:
+    plain, inferer = AugmentedInferer(window_px=16), uncertain()
+    plain(view(), Segmentor())
+    assert plain.last_uncertainty is None
+    assert set(vars(inferer)) - set(vars(plain)) == {"agreement_threshold"}

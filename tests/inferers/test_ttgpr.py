@@ -457,3 +457,27 @@ def test_no_trace_is_kept_unasked_and_none_from_the_call_before() -> None:
 def test_a_trace_becomes_a_table() -> None:
     assert trace_rows([]) == []
     assert trace_rows([{"t": 0.1, "step": 2.0}, {"t": 0.2, "step": 1.0}]) == [["t", "step"], [0.1, 2.0], [0.2, 1.0]]
+
+
+# The spread over noise.
+
+
+def test_the_spread_is_that_of_refinements_with_other_noise_and_changes_nothing() -> None:
+    image = view(batch=2)
+    members = [_inferer(noise_seed=seed)(image, Segmentor()) for seed in (5, 6, 7)]
+    inferer = _inferer(noise_seed=5, noise_members=3, trace=True)
+    assert torch.equal(inferer(image, Segmentor()), members[0])
+    assert inferer.last_uncertainty is not None
+    probs = torch.stack(members).sigmoid().numpy()
+    np.testing.assert_allclose(inferer.last_uncertainty.pixel_sd, probs.std(axis=0), atol=1e-6)
+    assert inferer.last_uncertainty.pixel_sd.max() > 1e-3
+    assert (inferer.last_uncertainty.members == 3).all()
+    assert len(inferer.last_trace) == inferer.settings.iterations
+
+
+def test_one_refinement_has_no_spread_and_none_is_refused() -> None:
+    inferer = _inferer()
+    inferer(view(), Segmentor())
+    assert inferer.last_uncertainty is None
+    with pytest.raises(ValueError, match="noise_members"):
+        _inferer(noise_members=0)

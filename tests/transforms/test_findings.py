@@ -11,6 +11,7 @@ from monai.engines import SupervisedEvaluator
 from monai.inferers import SimpleInferer
 from PIL import Image
 
+from bundle.functional.uncertainty import UncertaintyMaps
 from bundle.transforms.findings import SUFFIXES, SaveFindingsd
 
 SHAPE = (90, 120)
@@ -213,3 +214,40 @@ def test_wrong_input_is_named(tmp_path: Path) -> None:
         save({"image": view(), "pred": logits()[0]})
     with pytest.raises(ValueError, match="read the view with its pixel spacing"):
         save({"image": torch.zeros((1, *SHAPE)), "pred": logits()})
+
+
+# The spread over members.
+
+
+class Source:
+    """An inferer that has just seen one view."""
+
+    def __init__(self, *, views: int = 1, members: int = 8) -> None:
+        value = np.zeros((views, 1, *SHAPE), np.float32)
+        self.last_uncertainty: UncertaintyMaps | None = UncertaintyMaps(
+            value + 0.125, value + 0.75, value + 0.25, value + 0.5, value + members
+        )
+
+
+def test_findings_and_a_map_tell_the_spread(tmp_path: Path) -> None:
+    save_to(tmp_path, uncertainty=Source(), method="augmentation")({"image": view(), "pred": logits()})
+    findings = json.loads(saved(tmp_path)["findings.json"].read_text())["findings"]
+    expected = {"members": 8, "agreement": 0.5, "peak_mean": 0.75, "peak_sd": 0.25, "pixel_sd": 0.125}
+    assert [finding["uncertainty"] for finding in findings] == [expected] * 6
+    spread, probability = (nib.load(tmp_path / f"case_7_{name}.nii.gz") for name in ("spread", "probability"))
+    assert (spread.get_fdata() == 0.125).all()
+    np.testing.assert_array_equal(spread.affine, probability.affine)
+
+
+def test_without_a_spread_nothing_is_said_and_an_older_map_goes(tmp_path: Path) -> None:
+    save_to(tmp_path, uncertainty=Source())({"image": view(), "pred": logits()})
+    for source in (None, object(), Source(members=1)):
+        save_to(tmp_path, uncertainty=source)({"image": view(), "pred": logits()})
+        report = json.loads(saved(tmp_path)["findings.json"].read_text())
+        assert all("uncertainty" not in finding for finding in report["findings"])
+        assert (tmp_path / "case_7_spread.nii.gz").exists() == isinstance(source, Source)
+
+
+def test_the_spread_of_several_views_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="batch_size of 1"):
+        save_to(tmp_path, uncertainty=Source(views=2))({"image": view(), "pred": logits()})
