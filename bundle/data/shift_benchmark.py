@@ -28,7 +28,7 @@ BENCHMARK_VERSION = 3
 SEED_RANGES = {"tuning": (2**32, 2**32 + 2**16), "test": (2**33, 2**33 + 2**16)}
 """Training draws seeds below 2^31 (`bundle.data.phantom.SEED_RANGES`)."""
 CONDITIONS = ("reference", "pixel", "mtf", "dose", "texture")
-SPLITS = {"tuning": (8, 4), "test": (16, 6)}
+SPLITS = {"tuning": (8, 4), "test": (16, 18)}
 """Calcified and clean views of each condition."""
 SPACING_MM = 0.07
 
