@@ -14,32 +14,31 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bundle import __version__
-from bundle.baselines import (
-    GRIDS,
-    ClassicalInferer,
-    DifferenceOfGaussiansInferer,
-    HessianDifferenceOfGaussiansInferer,
-    HighPassInferer,
-    TopHatInferer,
-    best_threshold,
-    sweep_classical,
+from bundle.baselines import GRIDS, ClassicalInferer, best_threshold, sweep_classical
+from bundle.baselines.registry import CLASSICAL
+from bundle.engines.benchmark import (
+    LOGIT_GRID,
+    Case,
+    KeptMaps,
+    MapSystem,
+    Row,
+    View,
+    froc_thresholds,
+    refinement_passes,
+    sigmoid,
 )
-from bundle.engines.benchmark import Case, KeptMaps, MapSystem, Row, View, froc_thresholds, refinement_passes, sigmoid
 from bundle.engines.evaluation import fingerprint
 from bundle.functional.confusion import MICROCALCIFICATION
 from bundle.functional.windows import breast_windows, pad_to_window, window_peaks
 from scripts.shipped import augmented_inferer, shipped_inferers
 
 LEARNED = ("segmentor", "augmentation", "ttgpr")
-CLASSICAL: dict[str, type[ClassicalInferer]] = {
-    "top-hat": TopHatInferer,
-    "difference-of-gaussians": DifferenceOfGaussiansInferer,
-    "hdog": HessianDifferenceOfGaussiansInferer,
-    "high-pass": HighPassInferer,
-}
 SYSTEMS = (*LEARNED, *CLASSICAL)
-DEFAULT_SYSTEMS = ("segmentor", "augmentation", *CLASSICAL)
+# Ciecholewski's takes longer than all others together.
+DEFAULT_SYSTEMS = ("segmentor", "augmentation", *(name for name in CLASSICAL if name != "ciecholewski"))
 DEFAULT_THRESHOLD = 0.5
+# Thresholds of a curve that no clean tuning view chooses.
+LEVELS = tuple(float(level) for level in sigmoid(LOGIT_GRID[::10]))
 # Batches timed for the price, after one that is not.
 TIMED = 3
 
@@ -131,13 +130,13 @@ def tuned_rows(
         if name in learned:
             system = learned[name]
             key = fingerprint(system.settings, identity)
-            chosen = cached(cache / f"{name}-{key}.json", partial(_tune_learned, system, cases, loaded, maps))
+            chosen = cached(cache / f"{name}-{key}.json", partial(tune_learned, system, cases, loaded, maps))
             levels = tuple(chosen["froc_thresholds"])
             rows.append(Row(name, system, chosen["threshold"], levels))
             rows.append(Row(f"{name} at {DEFAULT_THRESHOLD}", system, DEFAULT_THRESHOLD, levels))
         elif name in names:
             key = fingerprint(__version__, GRIDS[CLASSICAL[name]], identity)
-            chosen = cached(cache / f"{name}-{key}.json", partial(_tune_classical, name, loaded))
+            chosen = cached(cache / f"{name}-{key}.json", partial(tune_classical_system, name, loaded))
             system = classical_system(name, CLASSICAL[name](**chosen["parameters"]))
             rows.append(Row(name, system, DEFAULT_THRESHOLD, tuple(chosen["froc_thresholds"])))
     return rows
@@ -153,23 +152,40 @@ def cached(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-def _tune_learned(
-    system: MapSystem, cases: Sequence[Case], views: Callable[[], list[View]], maps: KeptMaps
+def tune_learned(
+    system: MapSystem, cases: Sequence[Case], views: Callable[[], list[View]], maps: KeptMaps, *, progress: bool = True
 ) -> dict[str, Any]:
-    bar = tqdm(list(zip(cases, views(), strict=True)), desc=f"{system.name} on tuning views", unit="view")
+    """Threshold of a system with the highest pooled F2 on tuning views, and those of its FROC curves.
+
+    Args:
+        system: learned.
+        cases: of the tuning split.
+        views: gives them, read.
+        maps: where maps are kept.
+        progress: show a progress bar.
+    """
+    bar = tqdm(
+        list(zip(cases, views(), strict=True)), desc=f"{system.name} on tuning views", unit="view", disable=not progress
+    )
     probs = [maps.probs(system, case, view) for case, view in bar]
     clean = [(map_, view) for map_, view in zip(probs, views(), strict=True) if is_clean(view)]
-    levels = froc_thresholds([map_ for map_, _ in clean], [view for _, view in clean])
+    levels = _levels([map_ for map_, _ in clean], [view for _, view in clean])
     threshold, f2 = best_threshold(probs, views(), levels)
     return {"threshold": threshold, "f2": f2, "froc_thresholds": levels}
 
 
-def _tune_classical(name: str, views: Callable[[], list[View]]) -> dict[str, Any]:
+def tune_classical_system(name: str, views: Callable[[], list[View]]) -> dict[str, Any]:
+    """Settings of a classical system with the highest pooled F2 on tuning views, and thresholds of its FROC curves."""
     tuned = sweep_classical(CLASSICAL[name], views()).best()
     system = classical_system(name, tuned.inferer)
     clean = [view for view in views() if is_clean(view)]
-    levels = froc_thresholds([sigmoid(system.predict(view)) for view in clean], clean)
+    levels = _levels([sigmoid(system.predict(view)) for view in clean], clean)
     return {"parameters": tuned.parameters, "f2": tuned.f2, "froc_thresholds": levels}
+
+
+def _levels(probs: Sequence[NDArray], clean: Sequence[View]) -> tuple[float, ...]:
+    """Thresholds of a FROC curve; equally far apart in logit where no tuning view is clean."""
+    return froc_thresholds(probs, clean) if clean else LEVELS
 
 
 def price_of_refinement(networks: Networks, cases: Sequence[Case], maps: KeptMaps) -> str:

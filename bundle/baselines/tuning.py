@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..functional.confusion import IGNORE, MICROCALCIFICATION, f2_score
 from ..functional.froc import froc_counts
+from .ciecholewski import CiecholewskiInferer
 from .classical import (
     ClassicalInferer,
     DifferenceOfGaussiansInferer,
@@ -35,6 +36,9 @@ GRIDS: dict[type[ClassicalInferer], dict[str, Sequence[Any]]] = {
         "sigma_max_mm": (0.217, 0.35),
         "hessian_threshold": (0.0, 0.1, 1.4),
     },
+    # The published settings, flatter and steeper domes, and one level more for coarse calcifications; the residue is
+    # the threshold.
+    CiecholewskiInferer: {"height": (2, 5, 10), "levels": (2, 3)},
 }
 # Thresholds to try mark these shares of the breast as positive, in geometric steps.
 POSITIVE_SHARES = np.geomspace(3e-6, 3e-2, 24)

@@ -1,0 +1,246 @@
+"""The systems of a comparison: which can run and support a claim, what they have seen, and how to build them."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from numpy.typing import NDArray
+
+from bundle import __version__
+from bundle.baselines.registry import CLASSICAL, REGISTRY, Entry, off_plateau
+from bundle.data import MammogramError
+from bundle.data.errors import refuse
+from bundle.engines.benchmark import MapSystem, View
+from bundle.engines.evaluation import fingerprint
+from bundle.inferers import WindowedInferer
+from bundle.networks import load_weights
+from scripts.benchmark_systems import classical_system, learned_systems, load_networks
+from scripts.compare_data import Seen
+from scripts.shipped import ROOT
+
+RECORD = "training.json"
+LOSSES = "losses.csv"
+NO_WEIGHTS, NOT_BUILT = "no weights", "not built"
+NOT_CONVERGED, NOT_RECORDED = "not converged", "training not recorded"
+Parameters = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a row may be used for.
+
+    Attributes:
+        word: beside its name; "" for a row that supports claims.
+        why: in a sentence.
+        command: what would mend it.
+    """
+
+    word: str = ""
+    why: str = ""
+    command: str = ""
+
+    @property
+    def runs(self) -> bool:
+        """Whether there is anything to run."""
+        return self.word not in (NO_WEIGHTS, NOT_BUILT)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where weights lie.
+
+    Attributes:
+        weights: FOLDER/model.pt of each trained system, and FOLDER/folds/EXAM.pt if it was trained on real views.
+        models: model.pt and generator_ema.pt of our own.
+        folds: EXAM.pt of our own, trained without that exam.
+    """
+
+    weights: Path
+    models: Path = ROOT / "models"
+    folds: Path | None = None
+
+    def of(self, entry: Entry, part: str = "") -> list[Path]:
+        """The files of weights that a system runs with, on a held-out exam if one is named."""
+        if entry.kind == "classical":
+            return []
+        if entry.kind == "trained":
+            folder = self.weights / entry.folder
+            fold = folder / "folds" / f"{part}.pt"
+            return [fold if part and fold.exists() else folder / "model.pt"]
+        own = self.folds / f"{part}.pt" if part and self.folds is not None else self.models / "model.pt"
+        if entry.name != "ttgpr":
+            return [own]
+        generator = None if self.folds is None or not part else self.folds / f"{part}_generator.pt"
+        return [own, generator if generator is not None and generator.exists() else self.models / "generator_ema.pt"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is recorded of a training, beside its weights.
+
+    Attributes:
+        seen: images, patients and seeds that it was trained on.
+        losses: mean loss of each epoch.
+    """
+
+    seen: Seen
+    losses: tuple[float, ...]
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file of weights."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def training_of(weights: Path) -> Training | None:
+    """The record of a training in the training.json beside its weights, found by their SHA-256; None without one.
+
+    Raises:
+        MammogramError: if the file is damaged.
+    """
+    path = weights.with_name(RECORD)
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))["trainings"].get(digest_of(weights))
+        if record is None:
+            return None
+        seeds = tuple((str(name), int(first), int(stop)) for name, first, stop in record["seeds"])
+        seen = Seen(frozenset(record["images"]), frozenset(record["patients"]), seeds)
+        losses = weights.with_name(record.get("losses", LOSSES))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise refuse(path, f"Expected a record of a training as scripts.compare_train writes it; {error}") from error
+    return Training(seen, read_losses(losses))
+
+
+def read_losses(path: Path) -> tuple[float, ...]:
+    """Mean loss of each epoch of a losses.csv, the last one of an epoch that was run twice; none without a file.
+
+    Raises:
+        MammogramError: if a line is not `epoch,loss`.
+    """
+    if not path.exists():
+        return ()
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            losses = {int(epoch): float(loss) for epoch, loss in csv.reader(file)}
+    except ValueError as error:
+        raise refuse(path, f"Expected lines of epoch,loss, got something else; {error}") from error
+    return tuple(losses[epoch] for epoch in sorted(losses))
+
+
+def training_command(entry: Entry) -> str:
+    """The command that trains a system."""
+    if entry.kind == "shipped":
+        return "python -m scripts.train_weights --normals FOLDER_OF_NORMALS"
+    return f"python -m scripts.compare_train {entry.name}"
+
+
+def status_of(entry: Entry, folders: Folders, parts: Sequence[str] = ("",)) -> Status:
+    """Whether a system can run, and whether its row supports a claim.
+
+    Args:
+        entry: the system.
+        folders: where weights lie.
+        parts: held-out exams it will run on, "" for none.
+    """
+    if not entry.built:
+        return Status(NOT_BUILT, entry.install or "its code is not in this version")
+    files = list(dict.fromkeys(path for part in parts for path in folders.of(entry, part)))
+    command = training_command(entry)
+    missing = next((path for path in files if not path.is_file()), None)
+    if missing is not None:
+        return Status(NO_WEIGHTS, f"expected {missing.parent.name}/{missing.name}", command)
+    trainings = {path: training_of(path) for path in files}
+    unknown = next((path for path, training in trainings.items() if training is None), None)
+    if unknown is not None:
+        what = f"{unknown.parent.name}/{RECORD} does not hold {unknown.name}"
+        return Status(NOT_RECORDED, what, f"python -m scripts.compare_train {entry.name} --record WEIGHTS")
+    for path, training in trainings.items():
+        if training is not None and (why := off_plateau(training.losses)):
+            return Status(NOT_CONVERGED, f"{path.parent.name}/{path.name}: {why}", command)
+    return Status()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A system as any process can build it by itself; called with a view, it returns logits (rows, columns).
+
+    Attributes:
+        name: in the registry.
+        weights: files, as `Folders.of` gives them.
+        parameters: tuned ones of the classical detector that it is or needs.
+    """
+
+    name: str
+    weights: tuple[str, ...] = ()
+    parameters: Parameters = ()
+
+    def __call__(self, view: View) -> NDArray[np.floating]:
+        """Logits of a view."""
+        return built(self).predict(view)
+
+    def system(self, *, keep: bool | None = None) -> MapSystem:
+        """The system with what its maps depend on; those of learned ones are kept."""
+        learned = self.name not in CLASSICAL
+        return MapSystem(self.name, self, built(self).settings, keep=learned if keep is None else keep)
+
+
+@lru_cache(maxsize=64)
+def built(recipe: Recipe) -> MapSystem:
+    """Build a system, once per process.
+
+    Raises:
+        MammogramError: if weights do not fit.
+    """
+    entry, parameters = REGISTRY[recipe.name], dict(recipe.parameters)
+    if entry.kind == "classical":
+        return classical_system(entry.name, CLASSICAL[entry.name](**parameters))
+    if entry.kind == "shipped":
+        return _shipped(entry.name, [Path(path) for path in recipe.weights])
+    if entry.make is None:
+        raise MammogramError(f"{entry.name}: Expected a system with code, got a row without; leave it out")
+    network = _network(entry.config, recipe.weights[0])
+    signal = CLASSICAL[entry.signal](**parameters) if entry.signal else None
+    inferer = entry.make(network, WindowedInferer(dtype="bfloat16"), signal)
+    predict = partial(_logits, inferer, next(network.parameters()).device)
+    return MapSystem(entry.name, predict, fingerprint(__version__, inferer), keep=True)
+
+
+def _shipped(name: str, weights: Sequence[Path]) -> MapSystem:
+    networks = load_networks(None, refine=name == "ttgpr")
+    modules = [networks.network, *([networks.refined_inferer.generator] if name == "ttgpr" else [])]
+    for module, path in zip(modules, weights, strict=True):
+        _fill(module, path)
+    return learned_systems([name], networks)[name]
+
+
+def _fill(network: torch.nn.Module, path: Path) -> None:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        load_weights(network, str(path), device=device)
+    except (OSError, ValueError) as error:
+        raise MammogramError(f"{path}: Expected weights of this system; {error}") from error
+
+
+@lru_cache(maxsize=16)
+def _network(config: str, weights: str) -> torch.nn.Module:
+    parser = ConfigParser()
+    parser.read_config([str(ROOT / "configs" / f"{name}.yaml") for name in ("train", config)])
+    network = parser.get_parsed_content("network_def")
+    _fill(network, Path(weights))
+    return network
+
+
+def _logits(inferer: Any, device: torch.device, view: Mapping[str, Any]) -> NDArray[np.floating]:
+    image = torch.from_numpy(np.ascontiguousarray(view["image"]))[None, None].to(device)
+    with torch.no_grad():
+        return inferer(image, spacing_mm=view["spacing_mm"])[0, 0].cpu().numpy()
