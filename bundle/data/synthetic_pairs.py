@@ -100,12 +100,37 @@ class SampleNumberSampler(DistributedSampler):
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        ready = torch.distributed.is_available() and torch.distributed.is_initialized()
-        rank = torch.distributed.get_rank() if ready else 0
-        world = torch.distributed.get_world_size() if ready else 1
-        super().__init__(dataset, num_replicas=world, rank=rank, shuffle=False, drop_last=True)
+        rank, ranks = _rank_of_ranks()
+        super().__init__(dataset, num_replicas=ranks, rank=rank, shuffle=False, drop_last=True)
 
     def __iter__(self) -> Iterator[int]:
         """Sample numbers of this rank."""
         first = max(self.epoch - 1, 0) * len(self.dataset)  # type: ignore[arg-type]
         return iter(range(first + self.rank, first + self.num_samples * self.num_replicas, self.num_replicas))
+
+
+def batch_size_of_rank(batch_size: int) -> int:
+    """This process's part of a batch, so that all parts together are the batch of one process.
+
+    Args:
+        batch_size: of all processes together.
+
+    Returns:
+        The batch size of one of them.
+
+    Raises:
+        ValueError: if the batch cannot be dealt out evenly.
+    """
+    _, ranks = _rank_of_ranks()
+    if batch_size % ranks:
+        raise ValueError(
+            f"Expected a batch_size that is a multiple of the {ranks} processes, got {batch_size}; change one"
+        )
+    return batch_size // ranks
+
+
+def _rank_of_ranks() -> tuple[int, int]:
+    """Number of this process and how many there are."""
+    if not torch.distributed.is_available() or not torch.distributed.is_initialized():
+        return 0, 1
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()

@@ -3,6 +3,8 @@
 from .inference import segment_views as segment_views
 from .pictures import generator_panels as generator_panels
 from .pictures import segmentor_panels as segmentor_panels
+from .ranks import device_of_rank as device_of_rank
+from .ranks import over_ranks as over_ranks
 from .tracking import RefinementTrace as RefinementTrace
 from .tracking import SamplePictures as SamplePictures
 from .tracking import TrackableLoss as TrackableLoss

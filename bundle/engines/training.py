@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint, DiskSaver, ProgressBar
@@ -121,7 +122,7 @@ class TrainingProgress:
     """A progress bar with the loss; for each epoch its mean, kept as CSV too, and the share of time spent on data.
 
     With workers, the time spent waiting for a batch is what they are too slow by; the first batch of a run, for which
-    they start, is not counted.
+    they start, is not counted. Of several processes only the first reports.
 
     Args:
         label: name of the network.
@@ -136,6 +137,8 @@ class TrainingProgress:
 
     def attach(self, engine: Engine) -> None:
         """Attach to a trainer."""
+        if idist.get_rank() > 0:
+            return
         engine.add_event_handler(Events.GET_BATCH_STARTED, self._ask)
         engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._receive)
         bar = ProgressBar(desc=self.label, persist=False)

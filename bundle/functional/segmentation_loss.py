@@ -60,12 +60,11 @@ def focal_tversky_loss(
     return (1 - index).clamp_min(1e-7) ** (1 / gamma)
 
 
-def object_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+def object_cross_entropy_sums(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Cross-entropy in which a calcification of three pixels counts for as much as one of fifty.
 
     A positive pixel's weight is `PIXELS_PER_OBJECT` over the positive pixels in the window around it, so that the
-    weights of an object that fits into the window add up to that number. The sum is divided by the weight of all
-    positives and that of one object more: a batch without any stays finite. Overlap ratios saturate where a pixel is
+    weights of an object that fits into the window add up to that number. Overlap ratios saturate where a pixel is
     surely wrong; the logarithm keeps faint calcifications apart from the background below any threshold.
 
     Args:
@@ -74,11 +73,16 @@ def object_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor | None =
         weight: 0 where a pixel does not count, like `logits`.
 
     Returns:
-        A scalar.
+        Two scalars, for `object_cross_entropy`: the weighted sum, and the weight of all positives.
     """
     weight = torch.ones_like(logits) if weight is None else weight
     area = functional.avg_pool2d(target, OBJECT_WINDOW_PX, 1, OBJECT_WINDOW_PX // 2, divisor_override=1)
     positive = weight * target * PIXELS_PER_OBJECT / area.clamp_min(1)
     negative = weight * (1 - target)
     total = (positive * functional.softplus(-logits) + negative * functional.softplus(logits)).sum()
-    return total / (positive.sum() + PIXELS_PER_OBJECT)
+    return total, positive.sum()
+
+
+def object_cross_entropy(total: Tensor, positive: Tensor) -> Tensor:
+    """The sum over the weight of all positives and that of one object more: a batch without any stays finite."""
+    return total / (positive + PIXELS_PER_OBJECT)

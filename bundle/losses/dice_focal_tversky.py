@@ -4,14 +4,21 @@ import torch
 from torch import Tensor, nn
 
 from ..functional.confusion import IGNORE, MICROCALCIFICATION
-from ..functional.segmentation_loss import dice_loss, focal_tversky_loss, object_cross_entropy, overlap_sums
+from ..functional.ranks import sum_over_ranks
+from ..functional.segmentation_loss import (
+    dice_loss,
+    focal_tversky_loss,
+    object_cross_entropy,
+    object_cross_entropy_sums,
+    overlap_sums,
+)
 
 
 class DiceFocalTverskyLoss(nn.Module):
     """lambda_dice * Dice + lambda_tversky * focal Tversky (eq. 3) + lambda_objects * cross-entropy by objects.
 
-    Sums run over the batch before the ratio: an empty patch with a near-empty prediction would otherwise score a loss
-    near 1.
+    Sums run over the batch, and over all processes of a distributed training, before the ratio: an empty patch with a
+    near-empty prediction would otherwise score a loss near 1.
 
     Args:
         lambda_dice: weight of the Dice loss.
@@ -57,9 +64,10 @@ class DiceFocalTverskyLoss(nn.Module):
             )
         label = torch.as_tensor(label)
         logits, target, weight = logits.float(), (label == MICROCALCIFICATION).float(), (label != IGNORE).float()
-        sums = overlap_sums(logits.sigmoid(), target, weight)
+        sums = sum_over_ranks(*overlap_sums(logits.sigmoid(), target, weight))
         tversky = focal_tversky_loss(*sums, alpha=self.alpha, beta=self.beta, gamma=self.gamma, smooth=self.smooth)
         loss = self.lambda_dice * dice_loss(*sums, smooth=self.smooth) + self.lambda_tversky * tversky
         if self.lambda_objects:
-            loss = loss + self.lambda_objects * object_cross_entropy(logits, target, weight)
+            sums = sum_over_ranks(*object_cross_entropy_sums(logits, target, weight))
+            loss = loss + self.lambda_objects * object_cross_entropy(*sums)
         return loss

@@ -3,9 +3,11 @@
 import torch
 from torch import Tensor, nn
 
+from ..functional.ranks import sum_over_ranks
+
 
 class FlowMatchingLoss(nn.Module):
-    """Weighted mean of (v - (x - z))^2, eq. 5.
+    """Weighted mean of (v - (x - z))^2, eq. 5, over the batch and all processes of a distributed training.
 
     Weights that follow from the state, the time and the condition alone leave the minimum where it is.
     """
@@ -29,4 +31,5 @@ class FlowMatchingLoss(nn.Module):
                 f"got {tuple(velocity.shape)} and {tuple(target.shape)}"
             )
         expected, weight = torch.as_tensor(target).float().split(1, dim=1)
-        return (weight * (velocity.float() - expected).square()).sum() / weight.sum()
+        total, weights = sum_over_ranks((weight * (velocity.float() - expected).square()).sum(), weight.sum())
+        return total / weights

@@ -10,6 +10,7 @@ from bundle.functional.segmentation_loss import (
     dice_loss,
     focal_tversky_loss,
     object_cross_entropy,
+    object_cross_entropy_sums,
     overlap_sums,
 )
 from bundle.losses import DiceFocalTverskyLoss
@@ -91,7 +92,7 @@ def test_a_small_calcification_counts_for_as_much_as_a_larger_one() -> None:
     # Slopes at zero logits: all that pulls up on an object. Sides of 2 and 5 pixels, both within the window.
     target = _squares((10, 10, 2), (40, 40, 5))
     logits = torch.zeros_like(target).requires_grad_()
-    object_cross_entropy(logits, target).backward()
+    object_cross_entropy(*object_cross_entropy_sums(logits, target)).backward()
     assert logits.grad is not None
     small, large = (-logits.grad[..., r : r + 10, r : r + 10].clamp_max(0).sum() for r in (8, 38))
     torch.testing.assert_close(small, large)
@@ -104,7 +105,8 @@ def test_cross_entropy_by_objects_is_that_of_torch_with_the_weights_written_out(
     pixels = functional.binary_cross_entropy_with_logits(
         logits, target, weight=1 + target * (PIXELS_PER_OBJECT / 4 - 1), reduction="sum"
     )
-    torch.testing.assert_close(object_cross_entropy(logits, target), pixels / (2 * PIXELS_PER_OBJECT))
+    sums = object_cross_entropy_sums(logits, target)
+    torch.testing.assert_close(object_cross_entropy(*sums), pixels / (2 * PIXELS_PER_OBJECT))
 
 
 def test_a_faint_calcification_below_threshold_is_still_pulled_up_by_the_cross_entropy() -> None:
