@@ -1,4 +1,8 @@
-"""Find microcalcifications in a mammogram or a folder of them: `python -m scripts.segment INPUT --output-dir OUT`."""
+"""Find microcalcifications in a mammogram or a folder of them: `python -m scripts.segment INPUT --output-dir OUT`.
+
+Per view: findings (JSON), overlay, mask, probability map. Per study: a page for people (docs/study_report.md) and, of
+DICOM, SEG and SR objects (docs/dicom_results.md).
+"""
 
 import argparse
 import json
@@ -7,11 +11,23 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
+from bundle.data import MammogramWarning
+from bundle.data.studies import Study, group_studies
 from bundle.functional.findings import METHODS
-from scripts import dicom_results
+from scripts import dicom_results, segment_dicom
 from scripts.command import one_line_errors, run_config
+from scripts.segment_report import write_reports
 
 DEFAULT_METHOD = "augmentation"
+KEEP_FIRST_PASS = {
+    "_target_": "bundle.engines.first_pass.keep_first_pass",
+    "evaluator": "@evaluator",
+    "inferer": "@inferer",
+    "output_dir": "@output_dir",
+}
+"""So that the page can show what the method changed; no part of inference.yaml, where nobody asks for a page."""
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -39,7 +55,15 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--convert-raw", action="store_true", help="accept For Processing views, converted by the logarithm"
     )
     parser.add_argument("--trace", action="store_true", help="write the refinement's energy per iteration")
-    parser.add_argument("--dicom", action="store_true", help="also write DICOM SEG and SR (docs/dicom_results.md)")
+    parser.add_argument(
+        "--dicom",
+        action=argparse.BooleanOptionalAction,
+        help="DICOM SEG and SR of DICOM views (docs/dicom_results.md; default: if highdicom is installed)",
+    )
+    parser.add_argument("--no-report", action="store_true", help="no page per study (docs/study_report.md)")
+    parser.add_argument(
+        "--show-patient", action="store_true", help="name, ID, dates and file names on the page; left out by default"
+    )
     return parser.parse_args(argv)
 
 
@@ -57,6 +81,7 @@ def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
         "voi": int(voi) if str(voi).isdigit() else voi,
         "convert_raw": arguments.convert_raw,
         "trace": arguments.trace,
+        "initialize": [KEEP_FIRST_PASS],
     }
     if arguments.operating_points:
         if not Path(arguments.operating_points).is_file():
@@ -94,22 +119,51 @@ def tuned_settings(path: Path) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run configs/inference.yaml."""
+    """Run configs/inference.yaml, then make objects and pages of what it wrote."""
     arguments = parse(argv)
     warnings.simplefilter("ignore")
+    warnings.simplefilter("always", MammogramWarning)
+    warnings.showwarning = _tell  # type: ignore[assignment]
     logging.disable(logging.WARNING)
+    refused = False
     try:
         with one_line_errors():
             if arguments.dicom:
                 dicom_results.builders(dicom_results.KINDS)  # says at once if highdicom is missing
-            run_config("inference", overrides(arguments))
+            options = overrides(arguments)
+            run_config("inference", options)
     except SystemExit as stop:
         # Status 1 says that a view was refused; the others' objects are still wanted, and the status comes again.
-        if not (arguments.dicom and stop.code == 1):
+        if stop.code != 1:
             raise
+        refused = True
+    with one_line_errors():
+        studies = group_studies(arguments.input)
+        if not arguments.no_report:
+            pages = write_reports(studies, Path(arguments.output_dir), options, show_patient=arguments.show_patient)
+        _write_objects(arguments, studies)
+    print(f"Results in {arguments.output_dir}")
+    for page in [] if arguments.no_report else pages[:3]:
+        print(f"Report for people: {page}")
+    if refused:
+        raise SystemExit(1)
+
+
+def _tell(message: Warning | str, *_: Any) -> None:
+    """An unusual view is told in one line; progress bars stay whole."""
+    tqdm.write(f"warning: {message}")
+
+
+def _write_objects(arguments: argparse.Namespace, studies: list[Study]) -> None:
+    """DICOM objects: all that were asked for, or without being asked what is possible."""
     if arguments.dicom:
         dicom_results.main(["--input", arguments.input, "--results", arguments.output_dir])
-    print(f"Results in {arguments.output_dir}")
+    elif arguments.dicom is None and any(study.is_dicom for study in studies):
+        if not segment_dicom.can_write():
+            print('No DICOM SEG and SR: highdicom is not installed; pip install "mcgenref[dicom]"')
+            return
+        for line in segment_dicom.write_where_possible(studies, Path(arguments.output_dir)):
+            print(f"no DICOM objects: {line}")
 
 
 if __name__ == "__main__":

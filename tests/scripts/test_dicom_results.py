@@ -191,8 +191,8 @@ def test_segment_writes_the_objects_of_what_it_could_read(tmp_path: Path, monkey
     assert (results / "view_seg.dcm").exists()
 
 
-def test_segment_without_the_option_writes_none(tmp_path: Path, monkeypatch: Any) -> None:
+def test_segment_writes_none_on_request(tmp_path: Path, monkeypatch: Any) -> None:
     source = write_exam(tmp_path / "view.dcm")
     monkeypatch.setattr(segment, "run_config", lambda *_: write_exam_results(source, tmp_path / "out"))
-    segment.main([str(source), "--output-dir", str(tmp_path / "out")])
+    segment.main([str(source), "--output-dir", str(tmp_path / "out"), "--no-dicom"])
     assert _written(tmp_path / "out") == {}

@@ -1,0 +1,113 @@
+"""Which files of an input belong together as a study."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from .dicom import quiet_pydicom
+from .errors import MammogramError
+from .find import find_mammograms
+from .mammogram_reader import sniff
+
+PATIENT = {
+    "PatientName": "Name",
+    "PatientID": "ID",
+    "PatientBirthDate": "Date of birth",
+    "StudyDate": "Date of the exam",
+    "AccessionNumber": "Accession number",
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """Files that belong together.
+
+    Attributes:
+        name: eight hexadecimal digits: of the Study Instance UID as in the names of the study's DICOM objects, or of
+            the folder.
+        files: in the order of their paths.
+        is_dicom: whether a Study Instance UID holds them together.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    is_dicom: bool
+
+
+def group_studies(input_path: str) -> list[Study]:
+    """Group DICOM views by Study Instance UID, and other files by their folder.
+
+    A file that is DICOM but does not name its study, or cannot be read, goes to the studies of its folder; if there is
+    none, it makes one with the other files there.
+
+    Args:
+        input_path: file or folder, as `find_mammograms` takes it.
+
+    Raises:
+        MammogramError: if there is nothing to read.
+    """
+    members: dict[tuple[bool, str], list[str]] = {}
+    strays = []
+    for path in [item["image"] for item in find_mammograms(input_path)]:
+        uid = study_uid(path)
+        if uid is None:
+            strays.append(path)
+        else:
+            members.setdefault((bool(uid), uid or _folder(path)), []).append(path)
+    near: dict[str, set[tuple[bool, str]]] = {}
+    for study, files in members.items():
+        for path in files if study[0] else []:
+            near.setdefault(_folder(path), set()).add(study)
+    for path in strays:
+        for study in near.get(_folder(path), {(False, _folder(path))}):
+            members.setdefault(study, []).append(path)
+    return [Study(short_hash(key), tuple(sorted(files)), known) for (known, key), files in members.items()]
+
+
+def study_uid(path: str) -> str | None:
+    """Study Instance UID of a DICOM file; "" for another image, None where nobody can say."""
+    try:
+        return str(_header(path, "StudyInstanceUID").get("StudyInstanceUID") or "") or None if _is_dicom(path) else ""
+    except MammogramError:
+        return None
+
+
+def patient_facts(path: str) -> dict[str, str]:
+    """What the header of a DICOM view says of the patient, under plain names; only for who asks for it.
+
+    Raises:
+        MammogramError: if the file cannot be read.
+    """
+    if not _is_dicom(path):
+        return {}
+    header = _header(path, *PATIENT)
+    with quiet_pydicom(path):
+        said = {name: str(header.get(keyword) or "").strip() for keyword, name in PATIENT.items()}
+    return {name: value for name, value in said.items() if value}
+
+
+def source_id(path: str | os.PathLike[str]) -> str:
+    """Name of a file in its findings: eight hexadecimal digits of a hash of its path."""
+    return short_hash(os.path.abspath(path))
+
+
+def short_hash(text: str) -> str:
+    """First eight hexadecimal digits of the SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _is_dicom(path: str) -> bool:
+    return sniff(path) == "dicom"
+
+
+def _header(path: str, *keywords: str) -> Dataset:
+    with quiet_pydicom(path):
+        return pydicom.dcmread(path, specific_tags=list(keywords), stop_before_pixels=True, force=True)
+
+
+def _folder(path: str) -> str:
+    return str(Path(os.path.abspath(path)).parent)
