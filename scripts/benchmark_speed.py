@@ -123,12 +123,13 @@ def evidence_calls(settings: EvidenceSettings) -> tuple[int, int]:
 
 
 def cost_table(systems: Systems) -> list[dict[str, Any]]:
-    """Calls and operations per refined window of the paper's preset, the default and the evidence."""
+    """Calls and operations per refined window of the presets and the evidence."""
     default, evidence = systems.inferers["default"], systems.inferers["evidence"]
     generator, segmentor = network_flops(systems, window_px=default.windowed.window_px)
     calls = {
         "paper": ttgpr_calls(preset("paper")),
         "default": ttgpr_calls(default.settings),
+        "fast": ttgpr_calls(preset("fast")),
         "evidence": evidence_calls(evidence.settings),
     }
     flops = {name: first * generator + second * segmentor for name, (first, second) in calls.items()}

@@ -141,6 +141,8 @@ def _require(settings: RefinementSettings, name: str, holds: bool, rule: str) ->
 PRESETS: dict[str, dict[str, Any]] = {
     # Gated, few iterations, one generator call each: the defaults above.
     "default": {},
+    # The least that still visits both ends of the schedule: more than 50 times fewer network operations than `paper`.
+    "fast": {"iterations": 2},
     # Table I of the paper to the last digit; what the paper leaves open as in docs/refinement.md.
     "paper": {
         "iterations": 50,
@@ -170,7 +172,7 @@ def preset(name: str, **overrides: Any) -> RefinementSettings:
     """Settings by name, with some of them changed.
 
     Args:
-        name: "default" or "paper".
+        name: "default", "fast" or "paper".
         **overrides: fields of `RefinementSettings`.
 
     Raises:

@@ -52,7 +52,7 @@ class TTGPRInferer(Inferer):
 
     Args:
         generator: velocity field (state, t, condition) -> velocity; a module is set to evaluation mode.
-        preset: name of the settings, "default" or "paper".
+        preset: name of the settings, "default", "fast" or "paper".
         overrides: fields of the settings to change.
         settings: the settings themselves, in place of a preset.
         window_px: side of the window, the one both networks were trained on.

@@ -7,10 +7,21 @@ import torch
 from torch import Tensor, nn
 
 from bundle.functional.evidence import EvidenceSettings
-from bundle.functional.refinement_settings import preset
+from bundle.functional.refinement_settings import PRESETS, preset
 from bundle.inferers import EvidenceInferer, TTGPRInferer, WindowedInferer
 from scripts import benchmark_speed
-from scripts.benchmark_speed import Replayed, evidence_calls, flops_of, main, matmul_peak, phantom_view, ttgpr_calls
+from scripts.benchmark_speed import (
+    Replayed,
+    build,
+    cost_table,
+    evidence_calls,
+    flops_of,
+    main,
+    matmul_peak,
+    network_flops,
+    phantom_view,
+    ttgpr_calls,
+)
 from scripts.benchmark_speed_checks import check, densest_crop, object_discordance
 from tests.inferers.toys import Generator, Segmentor, view
 
@@ -26,7 +37,7 @@ def dots(*places: tuple[int, int]) -> Tensor:
 # What is counted.
 
 
-@pytest.mark.parametrize("name", ["default", "paper"])
+@pytest.mark.parametrize("name", list(PRESETS))
 def test_the_calls_of_ttgpr_are_those_it_makes(name: str) -> None:
     generator, segmentor = Generator(), Segmentor()
     inferer = TTGPRInferer(generator, preset=name, window_px=16, gate_threshold=0.0)
@@ -36,6 +47,16 @@ def test_the_calls_of_ttgpr_are_those_it_makes(name: str) -> None:
 
 def test_the_paper_makes_186_calls_a_window() -> None:
     assert ttgpr_calls(preset("paper")) == (136, 50)
+
+
+def test_fast_needs_at_least_50_times_fewer_operations_than_the_paper_with_the_shipped_networks() -> None:
+    systems = build(None, precision="bfloat16", batch_size=1)
+    rows = {row["what"]: row for row in cost_table(systems)}
+    assert rows["fast"]["paper_over_this"] >= 50
+    assert rows["paper"]["paper_over_this"] == 1
+    generator, segmentor = network_flops(systems, window_px=256)
+    first, second = ttgpr_calls(preset("fast"))
+    assert rows["fast"]["gflop"] * 1e9 == pytest.approx(first * generator + second * segmentor)
 
 
 @pytest.mark.parametrize("groups", [1, 2, 9])
