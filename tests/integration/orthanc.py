@@ -51,10 +51,18 @@ class Orthanc:
     def _configuration(self) -> dict[str, object]:
         storage = str(self.folder / "storage")
         return {
-            "Name": "test", "StorageDirectory": storage, "IndexDirectory": storage, "Plugins": [plugin()],
-            "HttpPort": self.http_port, "DicomPort": self.dicom_port, "DicomAet": "ORTHANC",
-            "RemoteAccessAllowed": False, "AuthenticationEnabled": True, "RegisteredUsers": {USER: PASSWORD}, "DicomWeb": {"Enable": True},
-        }  # fmt: skip
+            "Name": "test",
+            "StorageDirectory": storage,
+            "IndexDirectory": storage,
+            "Plugins": [plugin()],
+            "HttpPort": self.http_port,
+            "DicomPort": self.dicom_port,
+            "DicomAet": "ORTHANC",
+            "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": True,
+            "RegisteredUsers": {USER: PASSWORD},
+            "DicomWeb": {"Enable": True},
+        }
 
     def start(self) -> None:
         """Start it and wait until it answers."""
