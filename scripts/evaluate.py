@@ -5,6 +5,9 @@ import logging
 import warnings
 from typing import Any
 
+import yaml
+
+from bundle.functional.findings import METHODS
 from scripts.command import one_line_errors, run_config
 
 
@@ -17,11 +20,14 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--output-dir", default="output", help="where results go (default: %(default)s)")
     parser.add_argument("--name", default="evaluation", help="name of the data set in tables (default: %(default)s)")
-    parser.add_argument(
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument(
         "--systems",
         default="segmentor,ttgpr,top-hat",
-        help="any of segmentor, ttgpr, top-hat, difference-of-gaussians, hdog, high-pass (default: %(default)s)",
+        help="any of segmentor, augmentation, ttgpr, top-hat, difference-of-gaussians, hdog, high-pass "
+        "(default: %(default)s)",
     )
+    chosen.add_argument("--method", choices=METHODS, help="one method of python -m scripts.segment alone")
     parser.add_argument("--reference", default="segmentor", help="system that the others are compared with")
     parser.add_argument("--threshold", type=float, default=0.5, help="operating threshold (default: %(default)s)")
     parser.add_argument("--region", default="breast", help="breast, image, or roi:FOLDER (default: %(default)s)")
@@ -36,14 +42,33 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--voi", default=0, help="number or name of the VOI LUT or window, or none (default: the first)"
     )
     parser.add_argument("--convert-raw", action="store_true", help="accept For Processing views")
-    parser.add_argument("--preset", default="default", help="preset of the refinement: default, or paper (slow)")
+    parser.add_argument(
+        "--preset",
+        default="default",
+        help="of ttgpr: default, fast, or paper (slow) (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--overrides",
+        type=_mapping,
+        default={},
+        help="settings of the preset to change, e.g. '{iterations: 2, draws: 4}'",
+    )
     parser.add_argument("--tracking", choices=("mlflow",), help="log parameters, figures and report to MLflow")
     return parser.parse_args(argv)
 
 
+def _mapping(text: str) -> dict[str, Any]:
+    """Names and values as MONAI's command line takes them."""
+    found = yaml.safe_load(text)
+    if not isinstance(found, dict):
+        raise argparse.ArgumentTypeError(f"Expected '{{name: value}}', got {text!r}; docs/refinement.md has the names")
+    return found
+
+
 def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     """Command line to ids of configs/evaluate.yaml."""
-    options = {key: value for key, value in vars(arguments).items() if key != "tracking"}
+    options = {key: value for key, value in vars(arguments).items() if key not in ("tracking", "method")}
+    options["systems"] = arguments.method or arguments.systems
     return options | {"voi": int(options["voi"]) if str(options["voi"]).isdigit() else options["voi"]}
 
 

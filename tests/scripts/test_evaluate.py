@@ -16,6 +16,7 @@ from PIL import Image
 
 from bundle.data import phantom_datalist, phantom_seed
 from scripts.evaluate import main, overrides, parse
+from scripts.shipped import augmented_inferer
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL: dict[str, Any] = {"spacing_mm": 0.1, "height_mm": 40.0, "width_mm": 32.0, "view": "CC"}
@@ -86,7 +87,7 @@ def test_wrong_files_and_options_are_named_before_anything_is_written(phantoms: 
     assert last == "7 problems; nothing was run, nothing was written"
     assert all(line.startswith("error: ") and "Expected" in line for line in lines)
     text = "\n".join(lines)
-    assert "among segmentor, ttgpr, top-hat, difference-of-gaussians, hdog, high-pass, got 'best'" in text
+    assert "among segmentor, augmentation, ttgpr, top-hat, difference-of-gaussians, hdog, high-pass, got 'best'" in text
     said = ("transpose it", "got 7", "text.dcm", f"{views[2].name}: Expected a mask", "--threshold", "--systems")
     assert [text.count(word) for word in said] == [1, 1, 2, 1, 1, 1]
     assert not (tmp_path / "out").exists()
@@ -112,8 +113,43 @@ def test_every_option_is_an_id_of_the_config() -> None:
     ids = ConfigParser.load_config_file(str(ROOT / "configs" / "evaluate.yaml"))
     options = overrides(parse(_arguments(Path("i"), Path("o"))))
     assert set(options) <= set(ids)
-    for key in ("threshold", "region", "format", "systems", "reference", "name", "preset", "voi"):
+    for key in ("threshold", "region", "format", "systems", "reference", "name", "preset", "overrides", "voi"):
         assert options[key] == ids[key], key
+
+
+def test_a_method_is_the_only_system_and_comes_with_its_settings() -> None:
+    words = _arguments(
+        Path("i"), Path("o"), "--method", "ttgpr", "--overrides", "{iterations: 2, seeds_complete: true}"
+    )
+    options = overrides(parse(words))
+    assert options["systems"] == "ttgpr"
+    assert options["overrides"] == {"iterations": 2, "seeds_complete": True}
+    assert "method" not in options
+
+
+@pytest.mark.parametrize(
+    "words", [("--method", "hdog"), ("--method", "ttgpr", "--systems", "hdog"), ("--overrides", "2")]
+)
+def test_options_that_do_not_go_together_are_refused(words: tuple[str, ...], capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        parse(_arguments(Path("i"), Path("o"), *words))
+    assert "argument --" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("method", "inferer"),
+    [("segmentor", "WindowedInferer"), ("augmentation", "AugmentedInferer"), ("ttgpr", "TTGPRInferer")],
+)
+def test_each_method_is_judged_by_the_inferer_it_has_in_inference(method: str, inferer: str) -> None:
+    parser = ConfigParser()
+    parser.read_config(str(ROOT / "configs" / "evaluate.yaml"))
+    parser.update({"bundle_root": str(ROOT), **overrides(parse(_arguments(ROOT, ROOT, "--method", method)))})
+    system = parser.get_parsed_content(f"available::{method}")
+    assert type(system.inferer).__name__ == inferer
+    if method == "augmentation":
+        shipped = augmented_inferer()
+        assert (system.inferer.augmentations, system.inferer.gate_threshold) == (8, shipped.gate_threshold)
+        assert system.inferer.augmentations == shipped.augmentations
 
 
 def test_it_builds_the_networks_and_views_of_inference() -> None:
