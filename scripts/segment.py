@@ -131,6 +131,7 @@ def main(argv: list[str] | None = None) -> None:
             if arguments.dicom:
                 dicom_results.builders(dicom_results.KINDS)  # says at once if highdicom is missing
             options = overrides(arguments)
+            _check_output(arguments)
             run_config("inference", options)
     except SystemExit as stop:
         # Status 1 says that a view was refused; the others' objects are still wanted, and the status comes again.
@@ -147,6 +148,12 @@ def main(argv: list[str] | None = None) -> None:
         print(f"Report for people: {page}")
     if refused:
         raise SystemExit(1)
+
+
+def _check_output(arguments: argparse.Namespace) -> None:
+    """Results among the views would be read as views."""
+    if Path(arguments.output_dir).resolve() == Path(arguments.input).resolve():
+        raise ValueError(f"Expected another folder than the input's for results, got {arguments.output_dir}; change it")
 
 
 def _tell(message: Warning | str, *_: Any) -> None:

@@ -7,13 +7,16 @@ from pathlib import Path as FilePath
 from .errors import refuse
 from .view import SUFFIXES
 
+RESULTS = "_findings.json"
+
 
 def find_mammograms(input_path: str | PathLike[str]) -> list[dict[str, str]]:
     """List the views to read.
 
     A file is taken as it is, whatever its name: the reader says what is wrong with it. In a folder and those below it,
     files count by their suffix, or by the DICOM marker if they have none that is known; hidden files and folders,
-    DICOMDIR, and labels (name_label.* beside name.*) are left out.
+    DICOMDIR, labels (name_label.* beside name.*), and folders below that hold findings, with their pictures and DICOM
+    objects, are left out.
 
     Args:
         input_path: file or folder.
@@ -31,6 +34,9 @@ def find_mammograms(input_path: str | PathLike[str]) -> list[dict[str, str]]:
         return [{"image": fspath(input_path)}]
     paths = []
     for folder, subfolders, names in os.walk(root):
+        if FilePath(folder) != root and any(name.endswith(RESULTS) for name in names):
+            subfolders.clear()
+            continue
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]  # prunes the walk
         stems = {FilePath(name).stem for name in names}
         paths += [

@@ -58,7 +58,7 @@ def cluster_facts(cluster: Mapping[str, Any], members: Sequence[Mapping[str, Any
     spreads = [finding["uncertainty"] for finding in members if finding.get("uncertainty")]
     if spreads:
         shares = [spread["agreement"] for spread in spreads]
-        facts.append(("Found by", f"{sum(shares) / len(shares):.0%} of passes on average, {min(shares):.0%} at least"))
+        facts.append(("Found by", f"{sum(shares) / len(shares):.0%} of passes on average, lowest {min(shares):.0%}"))
     return facts
 
 

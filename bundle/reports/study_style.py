@@ -44,7 +44,8 @@ figcaption .tools { margin-left: auto; display: inline-flex; gap: .3rem; align-i
   touch-action: pan-x pan-y; }
 .stage > svg.zoomed { touch-action: none; } .stage > svg.moving { cursor: grabbing; }
 .stage > svg:focus-visible { outline-offset: -3px; }
-.stage .side { position: absolute; top: .5rem; color: #cfd6da; font-weight: 650; pointer-events: none; }
+.stage .side { position: absolute; top: .5rem; color: #cfd6da; font-weight: 650; pointer-events: none;
+  text-shadow: 0 0 4px #000, 0 0 2px #000; }
 .scale { position: absolute; bottom: .6rem; color: #e8edf0; font-size: 12px; pointer-events: none;
   text-shadow: 0 0 3px #000; }
 .scale i { display: block; height: 5px; border: 1.5px solid #e8edf0; border-top: 0; }
@@ -71,7 +72,7 @@ kbd { font: 12px ui-monospace, monospace; border: 1px solid var(--line); border-
 .card { display: block; height: 100%; color: inherit; text-decoration: none; background: var(--panel);
   border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
 .card:hover, .card.active { border-color: var(--accent); box-shadow: 0 0 0 1px var(--accent); }
-.crop { display: block; width: 100%; aspect-ratio: 4 / 3; background: #000; }
+.crop { display: block; width: 100%; aspect-ratio: 1; background: #000; } .crop use { stroke-width: 1px; }
 .card:hover .crop use { opacity: .2; }
 .card div { padding: .6rem .9rem .8rem; } .card dl { margin: .4rem 0 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: 0; }
@@ -85,7 +86,7 @@ footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .8r
 @media (max-width: 760px) {
   main { padding: 0 .7rem 2rem; } .notice { padding: .6rem .8rem; }
   .row { gap: 2px; } figcaption { padding: .3rem .5rem; } .toolbar { position: static; gap: .3rem .9rem; }
-  .toolbar .whole { margin-left: 0; } .stage > svg { height: clamp(260px, 62vh, 620px); }
+  .toolbar .whole { margin-left: 0; } .stage > svg { height: clamp(220px, 46vh, 520px); }
   .tools output { display: none; }
 }
 @media print {
@@ -94,6 +95,6 @@ footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .8r
   .notice { border: 2px solid #000; margin-bottom: .5rem; }
   .toolbar, .tools, .hint { display: none; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   .row, .card, .view, tr { break-inside: avoid; } .stage > svg { height: 98mm; }
-  .cards { grid-template-columns: repeat(3, 1fr); } .crop { aspect-ratio: 4 / 3; }
+  .cards { grid-template-columns: repeat(3, 1fr); }
 }
 """

@@ -53,3 +53,13 @@ def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
         find_mammograms(tmp_path)
     with pytest.raises(MammogramError, match="existing file or folder"):
         find_mammograms(tmp_path / "nowhere")
+
+
+def test_results_below_the_folder_are_no_views(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"x")
+    results = tmp_path / "out"
+    (results / "pictures").mkdir(parents=True)
+    for name in ("a_findings.json", "a_mask.png", "a_seg.dcm", "pictures/b.png"):
+        (results / name).write_bytes(b"x")
+    assert [Path(item["image"]).name for item in find_mammograms(tmp_path)] == ["a.png"]
+    assert len(find_mammograms(results)) == 3
