@@ -72,14 +72,16 @@ class Folders:
         if entry.kind == "classical":
             return []
         if entry.kind == "trained":
-            folder = self.weights / entry.folder
-            fold = folder / "folds" / f"{part}.pt"
-            return [fold if part and fold.exists() else folder / "model.pt"]
+            return [self._trained(weights.folder, part) for weights in entry.weights]
         own = self.folds / f"{part}.pt" if part and self.folds is not None else self.models / "model.pt"
         if entry.name != "ttgpr":
             return [own]
         generator = None if self.folds is None or not part else self.folds / f"{part}_generator.pt"
         return [own, generator if generator is not None and generator.exists() else self.models / "generator_ema.pt"]
+
+    def _trained(self, folder: str, part: str) -> Path:
+        fold = self.weights / folder / "folds" / f"{part}.pt"
+        return fold if part and fold.exists() else self.weights / folder / "model.pt"
 
 
 @dataclass(frozen=True)
@@ -113,12 +115,17 @@ def training_of(weights: Path) -> Training | None:
         record = json.loads(path.read_text(encoding="utf-8"))["trainings"].get(digest_of(weights))
         if record is None:
             return None
-        seeds = tuple((str(name), int(first), int(stop)) for name, first, stop in record["seeds"])
-        seen = Seen(frozenset(record["images"]), frozenset(record["patients"]), seeds)
+        seen = seen_of(record)
         losses = weights.with_name(record.get("losses", LOSSES))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise refuse(path, f"Expected a record of a training as scripts.compare_train writes it; {error}") from error
     return Training(seen, read_losses(losses))
+
+
+def seen_of(record: Mapping[str, Any]) -> Seen:
+    """What a recorded training has seen."""
+    seeds = tuple((str(name), int(first), int(stop)) for name, first, stop in record["seeds"])
+    return Seen(frozenset(record["images"]), frozenset(record["patients"]), seeds)
 
 
 def read_losses(path: Path) -> tuple[float, ...]:
@@ -208,10 +215,11 @@ def built(recipe: Recipe) -> MapSystem:
         return _shipped(entry.name, [Path(path) for path in recipe.weights])
     if entry.make is None:
         raise MammogramError(f"{entry.name}: Expected a system with code, got a row without; leave it out")
-    network = _network(entry.config, recipe.weights[0])
+    pairs = zip(entry.weights, recipe.weights, strict=True)
+    networks = [_network(weights.configs, path) for weights, path in pairs]
     signal = CLASSICAL[entry.signal](**parameters) if entry.signal else None
-    inferer = entry.make(network, WindowedInferer(dtype="bfloat16"), signal)
-    predict = partial(_logits, inferer, next(network.parameters()).device)
+    inferer = entry.make(networks, WindowedInferer(dtype="bfloat16"), signal)
+    predict = partial(_logits, inferer, next(networks[0].parameters()).device)
     return MapSystem(entry.name, predict, fingerprint(__version__, inferer), keep=True)
 
 
@@ -232,9 +240,9 @@ def _fill(network: torch.nn.Module, path: Path) -> None:
 
 
 @lru_cache(maxsize=16)
-def _network(config: str, weights: str) -> torch.nn.Module:
+def _network(configs: tuple[str, ...], weights: str) -> torch.nn.Module:
     parser = ConfigParser()
-    parser.read_config([str(ROOT / "configs" / f"{name}.yaml") for name in ("train", config)])
+    parser.read_config([str(ROOT / "configs" / f"{name}.yaml") for name in ("train", *configs)])
     network = parser.get_parsed_content("network_def")
     _fill(network, Path(weights))
     return network

@@ -6,7 +6,7 @@ A system that is not here is in no table. One whose code or weights are missing 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -23,10 +23,11 @@ from .csd import ContextSensitiveInferer
 from .deepmica import DeepMicaInferer
 from .hdogreg import HybridInferer
 from .network import Network, NetworkInferer
-from .segai import SignalRefinedInferer
+from .segai import GenerativeRefinedInferer, SignalRefinedInferer
+from .virtual_normal import VirtualNormalInferer
 
 Kind = Literal["classical", "shipped", "trained"]
-Make = Callable[[Network, WindowedInferer, ClassicalInferer | None], Any]
+Make = Callable[[Sequence[Network], WindowedInferer, ClassicalInferer | None], Any]
 
 CLASSICAL: dict[str, type[ClassicalInferer]] = {
     "top-hat": TopHatInferer,
@@ -41,6 +42,18 @@ TOLERANCE = 0.02
 """Of the mean loss of the third quarter of a training, by which that of the last may differ."""
 
 
+class Weights(NamedTuple):
+    """Weights of one network.
+
+    Attributes:
+        folder: where a training puts them, FOLDER/model.pt; several systems may share them.
+        configs: overlays of configs/train.yaml, in order.
+    """
+
+    folder: str
+    configs: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Entry:
     """One of the compared systems.
@@ -49,10 +62,9 @@ class Entry:
         name: on the command line and in records.
         title: in tables and pictures.
         kind: "classical" systems are tuned and not trained; "shipped" ones are configs/inference.yaml's; "trained" ones
-            have a config and weights of their own.
-        config: of a trained system, an overlay of configs/train.yaml.
-        folder: of its weights, named as the config's output; several systems may share one.
-        make: network, windows and signal -> inferer, of a trained system.
+            have weights of their own.
+        weights: of a trained system, one per network.
+        make: networks, windows and signal -> inferer, of a trained system.
         signal: the classical system whose tuned detector `make` gets.
         module: what must be there to import, of this package if it begins with a dot.
         install: what to do if it is not.
@@ -61,8 +73,7 @@ class Entry:
     name: str
     title: str
     kind: Kind
-    config: str = ""
-    folder: str = ""
+    weights: tuple[Weights, ...] = ()
     make: Make | None = None
     signal: str = ""
     module: str = ""
@@ -71,30 +82,61 @@ class Entry:
     @property
     def built(self) -> bool:
         """Whether its code is there."""
-        return not self.module or find_spec(self.module, __package__) is not None
+        there = not self.module or find_spec(self.module, __package__) is not None
+        return there and (self.kind != "trained" or self.make is not None)
 
 
-def _whole(network: Network, windowed: WindowedInferer, signal: ClassicalInferer | None) -> NetworkInferer:
-    return NetworkInferer(network, windowed=windowed)
+def _whole(networks: Sequence[Network], windowed: WindowedInferer, signal: ClassicalInferer | None) -> NetworkInferer:
+    return NetworkInferer(networks[0], windowed=windowed)
 
 
-def _hybrid(network: Network, windowed: WindowedInferer, signal: ClassicalInferer | None) -> HybridInferer:
-    return HybridInferer(network, windowed=windowed)
+def _hybrid(networks: Sequence[Network], windowed: WindowedInferer, signal: ClassicalInferer | None) -> HybridInferer:
+    return HybridInferer(networks[0], windowed=windowed)
 
 
-def _deepmica(network: Network, windowed: WindowedInferer, signal: ClassicalInferer | None) -> DeepMicaInferer:
-    return DeepMicaInferer(network, windowed=windowed)
+def _deepmica(
+    networks: Sequence[Network], windowed: WindowedInferer, signal: ClassicalInferer | None
+) -> DeepMicaInferer:
+    return DeepMicaInferer(networks[0], windowed=windowed)
 
 
-def _csd(network: Network, windowed: WindowedInferer, signal: ClassicalInferer | None) -> ContextSensitiveInferer:
-    return ContextSensitiveInferer(network)
+def _csd(
+    networks: Sequence[Network], windowed: WindowedInferer, signal: ClassicalInferer | None
+) -> ContextSensitiveInferer:
+    return ContextSensitiveInferer(networks[0])
 
 
-def _refined(network: Network, windowed: WindowedInferer, signal: ClassicalInferer | None) -> SignalRefinedInferer:
+def _refined(
+    networks: Sequence[Network], windowed: WindowedInferer, signal: ClassicalInferer | None
+) -> SignalRefinedInferer:
     if signal is None:
         raise ValueError("Expected a tuned detector for the signal, got none; tune it first")
-    return SignalRefinedInferer(NetworkInferer(network, windowed=windowed), signal)
+    return SignalRefinedInferer(NetworkInferer(networks[0], windowed=windowed), signal)
 
+
+def _generative(networks: Sequence[Network], windowed: WindowedInferer, *, hide: str) -> GenerativeRefinedInferer:
+    virtual_normal = VirtualNormalInferer(networks[1], windowed=windowed, hide=hide)
+    return GenerativeRefinedInferer(virtual_normal, NetworkInferer(networks[0], windowed=windowed))
+
+
+def _masked(
+    networks: Sequence[Network], windowed: WindowedInferer, signal: ClassicalInferer | None
+) -> GenerativeRefinedInferer:
+    return _generative(networks, windowed, hide="mask")
+
+
+def _unmasked(
+    networks: Sequence[Network], windowed: WindowedInferer, signal: ClassicalInferer | None
+) -> GenerativeRefinedInferer:
+    return _generative(networks, windowed, hide="nothing")
+
+
+CSD = (Weights("csd", ("train_csd",)),)
+HDOGREG = (Weights("hdogreg", ("train_hdogreg",)),)
+DEEPMICA = (Weights("deepmica", ("train_deepmica",)),)
+CEILING = (Weights("supervised", ("train_supervised",)),)
+SEGAI = (Weights("segai", ("train_segai",)),)
+INPAINTER = (Weights("inpainter", ("train_inpainter",)),)
 
 ENTRIES = (
     Entry("segmentor", "segmentor", "shipped"),
@@ -105,24 +147,23 @@ ENTRIES = (
     Entry("hdog", "HDoG", "classical"),
     Entry("high-pass", "multi-scale high-pass", "classical"),
     Entry("ciecholewski", "Ciecholewski", "classical"),
-    Entry("csd", "CSD", "trained", "train_csd", "csd", _csd),
-    Entry("hdogreg-fpn", "HDoGReg-FPN (ResNet-10)", "trained", "train_hdogreg", "hdogreg", _whole),
-    Entry("hdogreg-hybrid", "HDoGReg-Hybrid (ResNet-10)", "trained", "train_hdogreg", "hdogreg", _hybrid),
-    Entry("deepmica", "DeepMiCa", "trained", "train_deepmica", "deepmica", _deepmica),
-    Entry("supervised", "in-domain ceiling", "trained", "train_supervised", "supervised", _whole),
-    Entry("segai", "SegAI U-Net", "trained", "train_segai", "segai", _whole),
-    Entry("segai-sp1", "SegAI + R:SP1", "trained", "train_segai", "segai", _refined, "difference-of-gaussians"),
-    Entry("segai-sp2", "SegAI + R:SP2", "trained", "train_segai", "segai", _refined, "top-hat"),
-    # Rows without code: the table says so until a module and a `make` are here.
-    Entry("segai-genai", "SegAI + R:GenAI", "trained", "train_inpainter", "inpainter", module=".inpainter"),
-    Entry("unmasked-grid", "unmasked grid (control)", "trained", "train_inpainter", "inpainter", module=".inpainter"),
+    Entry("csd", "CSD", "trained", CSD, _csd),
+    Entry("hdogreg-fpn", "HDoGReg-FPN (ResNet-10)", "trained", HDOGREG, _whole),
+    Entry("hdogreg-hybrid", "HDoGReg-Hybrid (ResNet-10)", "trained", HDOGREG, _hybrid),
+    Entry("deepmica", "DeepMiCa", "trained", DEEPMICA, _deepmica),
+    Entry("supervised", "in-domain ceiling", "trained", CEILING, _whole),
+    Entry("segai", "SegAI U-Net", "trained", SEGAI, _whole),
+    Entry("segai-sp1", "SegAI + R:SP1", "trained", SEGAI, _refined, "difference-of-gaussians"),
+    Entry("segai-sp2", "SegAI + R:SP2", "trained", SEGAI, _refined, "top-hat"),
+    Entry("segai-genai", "SegAI + R:GenAI", "trained", SEGAI + INPAINTER, _masked),
+    Entry("unmasked-grid", "SegAI + unmasked grid (control)", "trained", SEGAI + INPAINTER, _unmasked),
+    # No `make`: the table says so until one is here.
     Entry(
         "nnunet",
         "nnU-Net v2",
         "trained",
-        folder="nnunet",
         module="nnunetv2",
-        install="an optional extra: pip install nnunetv2, train on masks, and add its inferer to the registry",
+        install="an optional extra, not yet behind the inferers' interface: pip install nnunetv2",
     ),
 )
 REGISTRY: Mapping[str, Entry] = {entry.name: entry for entry in ENTRIES}

@@ -97,7 +97,7 @@ def write_comparison(
         raise ValueError(f"Expected records of {', '.join(named)}, got some of {strangers[0]!r}; list it")
     renamed = [{**record, "system": named[record["system"]].shown} for record in records]
     rows = compared_rows(renamed, systems, reference=reference, seed=seed, n_resamples=n_resamples)
-    front = [_standing(systems), *overview(rows, systems)]
+    front = [_standing(systems, trial), *overview(rows, systems, reference=reference)]
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     sections = [Section("All systems on all data sets", TRIAL if trial else _preface(rows), front)]
@@ -148,12 +148,13 @@ def compared_rows(
     return sorted(rows, key=lambda row: (datasets.index(row["dataset"]), order.index(row["system"])))
 
 
-def overview(rows: Sequence[Row], systems: Sequence[System]) -> list[Table]:
+def overview(rows: Sequence[Row], systems: Sequence[System], *, reference: str) -> list[Table]:
     """Systems by data sets, one table per figure of `FIGURES`; each data set has its value and its difference.
 
     Args:
         rows: of `compared_rows`.
         systems: every one has a line.
+        reference: name of the system that others are tested against.
     """
     datasets = [name for name, _ in by_dataset(rows)]
     known = {(row["dataset"], row["system"]): row for row in rows}
@@ -166,20 +167,23 @@ def overview(rows: Sequence[Row], systems: Sequence[System]) -> list[Table]:
         for system in systems:
             line = [Cell(system.shown, system.shown)]
             for dataset in datasets:
-                line += _pair(metric, known.get((dataset, system.shown)), _best(metric, dataset, rows), system)
+                line += _pair(
+                    metric, known.get((dataset, system.shown)), _best(metric, dataset, rows), system, reference
+                )
             cells.append(tuple(line))
         first = " (the main figure)" if metric == MAIN_FIGURE else ""
         tables.append(Table(f"{METRICS[metric].label}{first}", tuple(columns), tuple(cells)))
     return tables
 
 
-def _pair(metric: str, row: Row | None, best: float, system: System) -> list[Cell]:
+def _pair(metric: str, row: Row | None, best: float, system: System, reference: str) -> list[Cell]:
     if row is None:
         return [Cell(system.word or MISSING, float("nan")), Cell(MISSING, float("nan"))]
     figure = row["figures"][metric]
     value = Cell(f"{number(figure['value'])}{interval(figure)}", figure["value"], figure["value"] == best)
     if not row["differences"]:
-        return [value, Cell(NO_CLAIM if system.word else MISSING, float("nan"))]
+        words = "reference" if system.name == reference else NO_CLAIM if system.word else MISSING
+        return [value, Cell(words, float("nan"))]
     difference = row["differences"][metric]
     sign = "+" if difference["value"] > 0 else ""
     p = f", p {p_text(difference['p_holm'])}" if difference["p_holm"] == difference["p_holm"] else ""
@@ -195,9 +199,10 @@ def _best(metric: str, dataset: str, rows: Sequence[Row]) -> float:
     return max(known) if METRICS[metric].higher_is_better else min(known)
 
 
-def _standing(systems: Sequence[System]) -> Table:
+def _standing(systems: Sequence[System], trial: bool) -> Table:
+    well = "a trial" if trial else "supports claims"
     cells = [
-        tuple(Cell(text, text) for text in (system.shown, system.word or "supports claims", system.why, system.command))
+        tuple(Cell(text, text) for text in (system.shown, system.word or well, system.why, system.command))
         for system in systems
     ]
     return Table("What each row may be used for", ("System", "Standing", "Why", "Command"), tuple(cells))

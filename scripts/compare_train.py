@@ -1,0 +1,164 @@
+"""Train systems of the comparison, and record what they have seen: `python -m scripts.compare_train segai deepmica`.
+
+Each is trained by its config on synthetic pairs, into WEIGHTS_DIR/SYSTEM/model.pt, and goes on where it stopped.
+The record, training.json beside the weights, holds the SHA-256 of every image, patients and seeds; scripts.compare
+refuses to test on them. `--record FILE` writes the record of weights that were trained in another way, with the same
+options as that training had. See docs/compare.md.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bundle.baselines.registry import REGISTRY, Entry, Weights, entries_of
+from bundle.data import MammogramError
+from bundle.data.labelled_views import ceiling_cases
+from bundle.data.phantom import phantom_seed
+from bundle.data.training_views import training_views
+from bundle.data.whole_files import write_whole
+from scripts.command import one_line_errors
+from scripts.compare_data import Seen, content_of
+from scripts.compare_systems import LOSSES, RECORD, digest_of, seen_of
+from scripts.shipped import ROOT
+
+PHANTOMS, RENDERED = 24, 24
+
+
+def seen_in_training(
+    entry: Entry, normals: str, *, exclude: Sequence[str] = (), phantoms: int = PHANTOMS, rendered: int = RENDERED
+) -> Seen:
+    """What a system sees when it is trained.
+
+    Args:
+        entry: the system; the supervised reference sees rendered views, all others phantoms and normals.
+        normals: folder of negative mammograms, "" for none.
+        exclude: beginnings of the names of files in it that are left out.
+        phantoms: number of phantoms.
+        rendered: number of rendered views.
+
+    Raises:
+        MammogramError: if the folder is not as the training wants it.
+    """
+    if entry.name == "supervised":
+        seeds = [case.parameters.seed for case in ceiling_cases(rendered)]
+        return Seen(seeds=(("shift", min(seeds), max(seeds) + 1),))
+    first = phantom_seed("train", 0)
+    seeds_of = (("phantom", first, first + phantoms),) if phantoms else ()
+    if not normals:
+        return Seen(seeds=seeds_of)
+    views = training_views(normals, phantom_dir="", phantom_count=0, exclude=exclude)
+    paths = [str(view["image"]) for view in views]
+    # As `exams_of` names exams of a folder.
+    patients = frozenset(Path(path).stem.split("_")[0] for path in paths)
+    return Seen(frozenset(map(content_of, paths)), patients, seeds_of)
+
+
+def write_record(weights: Path, seen: Seen, *, losses: str = LOSSES, options: dict[str, Any] | None = None) -> Path:
+    """Add a training to the training.json beside its weights, under their SHA-256.
+
+    Args:
+        weights: the file.
+        seen: what it was trained on.
+        losses: its losses.csv, relative to the folder of the weights.
+        options: of the training, to be read.
+
+    Returns:
+        The record's path.
+    """
+    path = weights.with_name(RECORD)
+    known = json.loads(path.read_text(encoding="utf-8"))["trainings"] if path.exists() else {}
+    known[digest_of(weights)] = {
+        "file": weights.name,
+        "losses": losses,
+        "images": sorted(seen.images),
+        "patients": sorted(seen.patients),
+        "seeds": [list(seeds) for seeds in seen.seeds],
+        "options": options or {},
+    }
+    text = json.dumps({"trainings": known}, indent=1) + "\n"
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return path
+
+
+def training_words(configs: Sequence[str], output_dir: Path, options: dict[str, object]) -> list[str]:
+    """The command that trains a network by its configs, without the interpreter."""
+    files = [f"configs/{name}.yaml" for name in ("train", *configs)]
+    words = ["-m", "monai.bundle", "run", "training", "--config_file", repr(files)]
+    for name, value in {"bundle_root": ROOT, "output_dir": output_dir.resolve(), **options}.items():
+        words += [f"--{name}", str(value)]
+    return words
+
+
+def train(entry: Entry, part: Weights, weights_dir: Path, options: dict[str, object], seen: Seen) -> None:
+    """Train a network of a system to its end, then record it; one that is recorded is not trained again.
+
+    Raises:
+        MammogramError: if there are weights without a record, or of a training on other data, or if training fails.
+    """
+    weights = weights_dir / part.folder / "model.pt"
+    said = {"epochs": options.get("epochs")}
+    if weights.exists():
+        path = weights.with_name(RECORD)
+        known = json.loads(path.read_text(encoding="utf-8"))["trainings"] if path.exists() else {}
+        record = known.get(digest_of(weights))
+        if record is None or record["options"] != said or seen_of(record) != seen:
+            raise MammogramError(
+                f"{weights}: Expected weights of this training, got others; give --weights-dir another folder, or "
+                f"record them: python -m scripts.compare_train {entry.name} --record WEIGHTS"
+            )
+        print(f"{weights} is there already")
+        return
+    words = training_words(part.configs, weights.parent, options)
+    print(f"\n$ {' '.join(words)}\n", flush=True)
+    ended = subprocess.run([sys.executable, *words], cwd=ROOT, check=False).returncode
+    if ended:
+        raise MammogramError(f"{entry.name}: Expected a training that ends well, got status {ended}; see above")
+    write_record(weights, seen, options=said)
+
+
+def _parser() -> argparse.ArgumentParser:
+    trained = [entry.name for entry in REGISTRY.values() if entry.kind == "trained"]
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.compare_train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("systems", nargs="+", help=f"any of {', '.join(trained)}; with --record our own too")
+    parser.add_argument("--weights-dir", type=Path, default=ROOT / "runs", help="(default: runs)")
+    parser.add_argument("--normals", type=Path, help="folder of negative mammograms beside the phantoms")
+    parser.add_argument("--exclude", nargs="*", default=[], help="beginnings of file names in it that are left out")
+    parser.add_argument("--epochs", type=int, help="epochs (default: those of the config)")
+    parser.add_argument("--record", type=Path, help="weights that exist: write their record, train nothing")
+    parser.add_argument("--losses", default=LOSSES, help="with --record: their losses.csv, relative to their folder")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train or record."""
+    arguments = _parser().parse_args(argv)
+    normals = str(arguments.normals.resolve()) if arguments.normals else ""
+    with one_line_errors():
+        for entry in entries_of(arguments.systems):
+            options: dict[str, object] = {"epochs": arguments.epochs} if arguments.epochs else {}
+            # Rendered views with masks are what the supervised reference learns from.
+            if normals and entry.name != "supervised":
+                options |= {"dataset_dir": normals, "exclude": arguments.exclude}
+            seen = seen_in_training(entry, normals, exclude=arguments.exclude)
+            if arguments.record is not None:
+                if not arguments.record.is_file():
+                    raise MammogramError(f"--record: Expected a file of weights, got {str(arguments.record)!r}")
+                print(write_record(arguments.record, seen, losses=arguments.losses))
+            elif not entry.weights:
+                raise MammogramError(
+                    f"{entry.name}: Expected a system with a config of its own, got one without; name others"
+                )
+            for part in () if arguments.record is not None else entry.weights:
+                train(entry, part, arguments.weights_dir, options, seen)
+
+
+if __name__ == "__main__":
+    main()

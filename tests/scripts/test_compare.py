@@ -1,0 +1,466 @@
+"""One command for every system and data set: what it refuses, what it keeps, and that workers change nothing."""
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from PIL import Image
+from scipy import ndimage
+
+from bundle.baselines.registry import LEAST_EPOCHS, REGISTRY, TOLERANCE, Entry, entries_of, off_plateau
+from bundle.data import MammogramError
+from bundle.data.shift_benchmark import CONDITIONS, SEED_RANGES, shift_cases
+from bundle.engines.benchmark import Case
+from bundle.functional.case_record import score_case
+from scripts.compare import main
+from scripts.compare_data import (
+    Dataset,
+    Item,
+    Part,
+    Seen,
+    all_seen,
+    by_file,
+    labelled_items,
+    real_dataset,
+    some,
+    trial,
+)
+from scripts.compare_overlap import refuse_training_overlap
+from scripts.compare_run import Crew
+from scripts.compare_systems import (
+    NO_WEIGHTS,
+    NOT_BUILT,
+    NOT_CONVERGED,
+    NOT_RECORDED,
+    Folders,
+    Recipe,
+    read_losses,
+    status_of,
+    training_of,
+)
+from scripts.compare_tracking import nameless
+from scripts.compare_train import main as train_main
+from scripts.compare_train import seen_in_training, training_words, write_record
+
+SIDE = 160
+SPACING = ["--spacing-mm", "0.1"]
+FLAT = [1.0] * LEAST_EPOCHS
+
+
+def view(seed: int, *, dots: int) -> tuple[np.ndarray, np.ndarray]:
+    """A breast that fills the left of a square, 8 bit, with bright dots, and their mask."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    inside = ((rows - SIDE / 2) / (0.48 * SIDE)) ** 2 + (columns / (0.9 * SIDE)) ** 2 < 1
+    texture = 40 * ndimage.gaussian_filter(rng.normal(0, 1, inside.shape), 5) + rng.normal(100, 3, inside.shape)
+    label = np.zeros(inside.shape, bool)
+    label[rng.integers(50, 110, dots), rng.integers(30, 90, dots)] = True
+    label = ndimage.binary_dilation(label)
+    image = np.where(inside, np.clip(texture + 60 * label, 40, 230), 0)
+    return image.astype(np.uint8), label
+
+
+def labelled(folder: Path, seeds: list[int], prefix: str = "", dots: tuple[int, ...] = (5, 0)) -> Path:
+    """Views with masks in one folder; those of odd numbers are clean."""
+    folder.mkdir()
+    for number, seed in enumerate(seeds):
+        image, label = view(seed, dots=dots[number % 2])
+        Image.fromarray(image).save(folder / f"{prefix}{seed}.png")
+        Image.fromarray(np.where(label, 255, 0).astype(np.uint8)).save(folder / f"{prefix}{seed}_mask.png")
+    return folder
+
+
+def words(tmp_path: Path, *more: str, systems: tuple[str, ...] = ("top-hat", "difference-of-gaussians")) -> list[str]:
+    listed = ["--datasets", str(tmp_path / "test"), "--tuning", str(tmp_path / "tuning"), "--systems", *systems]
+    return [*listed, *SPACING, "--weights-dir", str(tmp_path / "runs"), "--output-dir", str(tmp_path / "out"), *more]
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    labelled(tmp_path / "test", [1, 2, 3, 4])
+    labelled(tmp_path / "tuning", [11, 12, 13, 14])
+    return tmp_path
+
+
+# From folders to the page.
+
+
+def test_a_table_has_a_line_for_every_system_and_goes_on_where_it_stopped(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    chosen = words(folders, systems=("top-hat", "difference-of-gaussians", "segai"))
+    main([*chosen, "--price-only"])
+    assert "Price: about" in capsys.readouterr().out
+    assert not (folders / "out" / "records").exists()
+    main(chosen)
+    out = capsys.readouterr().out
+    assert out.index("Price: about") < out.index("report.html")
+    table = (folders / "out" / "table.md").read_text()
+    assert "SegAI U-Net (no weights) | no weights" in table
+    assert "python -m scripts.compare_train segai" in table
+    assert "trial" not in table
+    read = json.loads((folders / "out" / "table.json").read_text())
+    assert [row["system"] for row in read["rows"]] == ["white top-hat (SP2)", "difference of Gaussians (SP1)"]
+    assert len(list((folders / "out" / "records").rglob("*.json"))) == 8
+    # One record is lost; only that one is made again.
+    lost = next((folders / "out" / "records").rglob("*.json"))
+    lost.unlink()
+    scored: list[str] = []
+    monkeypatch.setattr("bundle.engines.benchmark.score_case", _counting(scored))
+    main(chosen)
+    assert len(scored) == 1
+    assert (folders / "out" / "table.md").read_text() == table
+
+
+def _counting(scored: list[str]) -> Any:
+    def counted(*args: Any, **options: Any) -> dict[str, Any]:
+        scored.append(options["case"])
+        return score_case(*args, **options)
+
+    return counted
+
+
+@pytest.mark.slow
+def test_workers_change_nothing(folders: Path) -> None:
+    chosen = words(folders)
+    main(chosen)
+    one = {path.name: path.read_text() for path in sorted((folders / "out" / "records").rglob("*.json"))}
+    table = (folders / "out" / "table.csv").read_text()
+    shutil.rmtree(folders / "out")
+    main([*chosen, "--workers", "2"])
+    assert {path.name: path.read_text() for path in sorted((folders / "out" / "records").rglob("*.json"))} == one
+    assert (folders / "out" / "table.csv").read_text() == table
+
+
+def test_a_trial_says_so_everywhere(folders: Path) -> None:
+    main(words(folders, "--cases", "2", systems=("top-hat",)))
+    assert "supports no claim" in (folders / "out" / "table.md").read_text()
+    assert "supports no claim" in (folders / "out" / "report.html").read_text()
+    assert "test (trial of 2 cases)" in (folders / "out" / "table.csv").read_text()
+    assert json.loads((folders / "out" / "table.json").read_text())["trial"] is True
+
+
+@pytest.mark.train
+def test_mlflow_gets_figures_and_no_names(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folders / 'store.db'}")
+    main(words(folders, "--tracking", "mlflow", systems=("top-hat",)))
+    client = MlflowClient(f"sqlite:///{folders / 'store.db'}")
+    experiment = client.get_experiment_by_name("comparison")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    read = json.loads((folders / "out" / "table.json").read_text())
+    assert run.data.metrics["labelled 1/top-hat/object_f2"] == pytest.approx(
+        read["rows"][0]["figures"]["object_f2"]["value"]
+    )
+    assert run.data.params["systems"] == "top-hat"
+    page = (folders / "out" / "mlruns" / run.info.run_id / "artifacts" / "report" / "report.html").read_text()
+    assert str(folders) not in page
+
+
+def test_other_peoples_folders_have_no_name_in_mlflow() -> None:
+    assert nameless({"shift/dose", "real", "Jane Doe", "John Doe"}) == {
+        "shift/dose": "shift/dose",
+        "real": "real",
+        "Jane Doe": "labelled 1",
+        "John Doe": "labelled 2",
+    }
+
+
+# Refusals: one line each, before anything is scored.
+
+
+def refused(chosen: list[str], match: str) -> None:
+    with pytest.raises(SystemExit, match=match) as raised:
+        main(chosen)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_same_image_in_tuning_and_test_is_refused(folders: Path) -> None:
+    for name in ("1.png", "1_mask.png"):
+        shutil.copy(folders / "test" / name, folders / "tuning" / f"other_{name}")
+    refused(
+        words(folders), r"error: Expected tuning data apart from the test data \(test\), got the image with SHA-256"
+    )
+    assert not (folders / "out" / "records").exists()
+
+
+def test_the_same_patient_in_tuning_and_test_is_refused(folders: Path) -> None:
+    for name, first in (("test", 1), ("tuning", 11)):
+        lines = [f"{first + n}.png,{name if n else 'p7'}" for n in range(4)]
+        (folders / name / "patients.csv").write_text("image,patient\n" + "\n".join(lines))
+    refused(words(folders), "error: Expected tuning data apart from the test data .*patient or exam 'p7'")
+
+
+def test_one_file_in_two_exams_is_refused(tmp_path: Path) -> None:
+    for name in ("a_1.png", "b_1.png"):
+        (tmp_path / name).write_bytes(b"the same")
+    with pytest.raises(MammogramError, match="same image in exams 'a' and 'b'"):
+        real_dataset(tmp_path, spacing_mm=0.1)
+
+
+def test_seeds_of_one_generator_must_not_meet() -> None:
+    tested = Seen(seeds=(("shift", 10, 20),))
+    assert Seen(seeds=(("shift", 19, 30),)).overlap(tested) == "seeds 19 to 19 of the generator 'shift'"
+    assert Seen(seeds=(("shift", 20, 30),)).overlap(tested) == ""
+    assert Seen(seeds=(("phantom", 10, 20),)).overlap(tested) == ""
+
+
+def dataset(name: str, *seen: Seen) -> Dataset:
+    items = tuple(Item(Case(str(n), str(n), name, "", dict), False, str(n), one) for n, one in enumerate(seen))
+    return Dataset(name, (Part("", items),))
+
+
+def recorded(runs: Path, folder: str, seen: Seen, losses: list[float] | None = None) -> Path:
+    """Weights that no network fits, with a record and losses."""
+    weights = runs / folder / "model.pt"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(folder.encode())
+    write_record(weights, seen)
+    lines = "".join(f"{n},{loss}\n" for n, loss in enumerate(losses or FLAT, start=1))
+    (weights.parent / "losses.csv").write_text(lines)
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (Seen(images=frozenset({"abc"})), "image with SHA-256 abc"),
+        (Seen(patients=frozenset({"p1"})), "patient or exam 'p1'"),
+        (Seen(seeds=(("shift", 5, 9),)), "seeds 7 to 7 of the generator 'shift'"),
+    ],
+)
+def test_what_was_trained_on_is_not_tested_on(tmp_path: Path, seen: Seen, said: str) -> None:
+    recorded(tmp_path, "segai", seen)
+    tested = Seen(frozenset({"abc"}), frozenset({"p1"}), (("shift", 7, 8),))
+    entry, own = REGISTRY["segai"], Folders(tmp_path)
+    with pytest.raises(
+        MammogramError, match=rf"segai: Expected training data apart from the test data \(set\), got .*{said}"
+    ):
+        refuse_training_overlap([entry], own, [dataset("set", tested)])
+    refuse_training_overlap([entry], own, [dataset("set", Seen(frozenset({"other"}), frozenset({"p2"})))])
+
+
+def test_no_training_of_ours_meets_the_seeds_of_the_benchmark() -> None:
+    cases = [*shift_cases("tuning", "reference"), *(case for name in CONDITIONS for case in shift_cases("test", name))]
+    tested = Seen(seeds=tuple(("shift", case.parameters.seed, case.parameters.seed + 1) for case in cases))
+    seen = seen_in_training(REGISTRY["supervised"], "")
+    assert seen.seeds[0][0] == "shift"
+    assert seen.overlap(tested) == seen_in_training(REGISTRY["segai"], "").overlap(tested) == ""
+    tuned, scored = (Seen(seeds=(("shift", *SEED_RANGES[split]),)) for split in ("tuning", "test"))
+    assert tuned.overlap(scored) == ""
+    # The check is one: the ceiling's own views would be refused.
+    assert seen.overlap(scored)
+
+
+def test_shipped_weights_on_real_normals_need_folds_or_a_record(tmp_path: Path) -> None:
+    entry, real = REGISTRY["segmentor"], dataset("real", Seen(frozenset({"abc"})))
+    (tmp_path / "model.pt").write_bytes(b"some")
+    with pytest.raises(MammogramError, match="pass --folds DIR"):
+        refuse_training_overlap([entry], Folders(tmp_path, tmp_path), [real])
+    write_record(tmp_path / "model.pt", Seen(frozenset({"other"})))
+    refuse_training_overlap([entry], Folders(tmp_path, tmp_path), [real])
+    write_record(tmp_path / "model.pt", Seen(frozenset({"abc"})))
+    with pytest.raises(MammogramError, match="image with SHA-256 abc"):
+        refuse_training_overlap([entry], Folders(tmp_path, tmp_path), [real])
+
+
+def test_wrong_words_are_one_line(folders: Path) -> None:
+    refused(words(folders, systems=("top-cap",)), "error: Expected systems among all, segmentor, .*got 'top-cap'")
+    refused(words(folders, "--workers", "0"), "error: --workers: Expected at least 1 process, got 0")
+    refused(words(folders, "--cases", "1"), "error: --cases: Expected at least 2")
+    refused([*words(folders), "--datasets", "nowhere"], "error: --datasets: Expected shift, real or an existing folder")
+    refused([*words(folders), "--datasets", "real"], "error: --datasets real: Expected --normals FOLDER")
+    refused(
+        [*words(folders), "--datasets", str(folders / "test"), str(folders / "test")], "error: --datasets: .*two called"
+    )
+    refused(words(folders, systems=("segai",)), "error: --systems: Expected a system that can run")
+    (folders / "tuning" / "11_mask.png").unlink()
+    refused(words(folders), "error: .*11.png")
+
+
+def test_outlines_and_points_are_not_masks(tmp_path: Path) -> None:
+    labelled(tmp_path / "test", [1])
+    items = labelled_items(tmp_path / "test", "test", spacing_mm=0.1)
+    assert [item.clean for item in items] == [False]
+    assert items[0].case.load()["label"].sum() > 0
+
+
+def test_tuning_on_clean_views_alone_is_refused(folders: Path) -> None:
+    labelled(folders / "clean", [21, 22], dots=(0, 0))
+    refused(
+        [*words(folders), "--tuning", str(folders / "clean")], "error: --tuning: Expected views with calcifications"
+    )
+
+
+# What a row may be used for.
+
+
+def test_a_row_stands_as_its_files_say(tmp_path: Path) -> None:
+    entry, own = REGISTRY["segai"], Folders(tmp_path)
+    assert status_of(entry, own).word == NO_WEIGHTS
+    assert status_of(entry, own).command == "python -m scripts.compare_train segai"
+    weights = recorded(tmp_path, "segai", Seen())
+    assert status_of(entry, own).word == ""
+    (weights.parent / "losses.csv").write_text("1,0.9\n2,0.5\n")
+    assert status_of(entry, own).word == NOT_CONVERGED
+    # Other weights than those that were recorded.
+    weights.write_bytes(b"retrained")
+    assert status_of(entry, own).word == NOT_RECORDED
+    (weights.parent / "training.json").write_text("{}")
+    with pytest.raises(MammogramError, match=r"training\.json: Expected a record"):
+        training_of(weights)
+
+
+def test_a_system_without_code_is_not_built_and_does_not_run(tmp_path: Path) -> None:
+    missing = Entry("x", "X", "trained", module="no_such_module", install="pip install x")
+    status = status_of(missing, Folders(tmp_path))
+    assert (status.word, status.why, status.runs) == (NOT_BUILT, "pip install x", False)
+    assert status_of(REGISTRY["top-hat"], Folders(tmp_path)).word == ""
+
+
+def test_a_fold_of_its_own_goes_before_the_weights_for_all(tmp_path: Path) -> None:
+    own = Folders(tmp_path / "runs", tmp_path / "models", tmp_path / "folds")
+    assert own.of(REGISTRY["segai"], "a") == [tmp_path / "runs" / "segai" / "model.pt"]
+    fold = tmp_path / "runs" / "segai" / "folds" / "a.pt"
+    fold.parent.mkdir(parents=True)
+    fold.touch()
+    assert own.of(REGISTRY["segai"], "a") == [fold]
+    assert own.of(REGISTRY["segai"], "") == [tmp_path / "runs" / "segai" / "model.pt"]
+    assert own.of(REGISTRY["segmentor"], "a") == [tmp_path / "folds" / "a.pt"]
+    assert own.of(REGISTRY["ttgpr"], "a")[1] == tmp_path / "models" / "generator_ema.pt"
+
+
+@pytest.mark.parametrize(
+    ("change", "reached"), [(0.0, True), (0.019, True), (-0.019, True), (0.021, False), (-0.03, False)]
+)
+def test_a_plateau_is_two_quarters_within_two_percent(change: float, reached: bool) -> None:
+    losses = [3.0] * 6 + [1.0] * 3 + [1.0 + change] * 3
+    assert TOLERANCE == 0.02
+    assert (off_plateau(losses) == "") is reached
+
+
+def test_short_trainings_and_broken_ones_have_no_plateau() -> None:
+    assert "11 epochs" in off_plateau([1.0] * (LEAST_EPOCHS - 1))
+    assert off_plateau([]) != ""
+    assert "no number" in off_plateau([*FLAT[1:], float("nan")])
+    assert off_plateau([0.0] * LEAST_EPOCHS) == ""
+
+
+def test_an_epoch_that_was_run_twice_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "losses.csv").write_text("1,9\n2,5\n2,4\n3,3\n")
+    assert read_losses(tmp_path / "losses.csv") == (9.0, 4.0, 3.0)
+    (tmp_path / "losses.csv").write_text("epoch,loss\n")
+    with pytest.raises(MammogramError, match="Expected lines of epoch,loss"):
+        read_losses(tmp_path / "losses.csv")
+
+
+# Training.
+
+
+def test_a_training_knows_what_it_saw(tmp_path: Path) -> None:
+    labelled(tmp_path / "normals", [1, 2], prefix="exam")
+    seen = seen_in_training(REGISTRY["segai"], str(tmp_path / "normals"))
+    assert seen.patients >= {"exam1", "exam2"}
+    assert ("phantom", 0, 24) in seen.seeds
+    test = labelled_items(tmp_path / "normals", "test", spacing_mm=0.1)
+    assert seen.overlap(all_seen(test)).startswith("the image")
+    assert seen_in_training(REGISTRY["segai"], "").overlap(all_seen(test)) == ""
+
+
+def test_recording_and_strange_weights(tmp_path: Path) -> None:
+    weights = tmp_path / "runs" / "segai" / "model.pt"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"some")
+    runs = ["--weights-dir", str(tmp_path / "runs")]
+    with pytest.raises(SystemExit, match=r"error: .*Expected weights of this training, got others"):
+        train_main(["segai", *runs])
+    train_main(["segai", "--record", str(weights)])
+    training = training_of(weights)
+    assert training is not None
+    assert training.seen == seen_in_training(REGISTRY["segai"], "")
+    with pytest.raises(SystemExit, match="error: nnunet: Expected a system with a config"):
+        train_main(["nnunet", *runs])
+    with pytest.raises(SystemExit, match="error: --record: Expected a file of weights"):
+        train_main(["segai", "--record", str(tmp_path / "nothing.pt")])
+
+
+def test_a_training_that_is_recorded_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    weights = recorded(tmp_path, "segai", seen_in_training(REGISTRY["segai"], ""))
+    write_record(weights, seen_in_training(REGISTRY["segai"], ""), options={"epochs": None})
+    train_main(["segai", "--weights-dir", str(tmp_path)])
+    assert "is there already" in capsys.readouterr().out
+
+
+def test_a_training_is_the_documented_command(tmp_path: Path) -> None:
+    said = " ".join(training_words(("train_segai",), tmp_path, {"epochs": 3}))
+    assert "--config_file ['configs/train.yaml', 'configs/train_segai.yaml']" in said
+    assert "--epochs 3" in said
+
+
+# Parts.
+
+
+def test_every_entry_has_a_name_of_its_own_and_configs_that_exist() -> None:
+    assert [entry.name for entry in entries_of(["all"])] == list(REGISTRY)
+    assert len({entry.title for entry in REGISTRY.values()}) == len(REGISTRY)
+    configs = {name for entry in REGISTRY.values() if entry.built for part in entry.weights for name in part.configs}
+    root = Path(__file__).resolve().parents[2] / "configs"
+    assert all((root / f"{name}.yaml").exists() for name in configs)
+
+
+@pytest.mark.parametrize("name", [e.name for e in REGISTRY.values() if e.kind == "trained" and e.built])
+def test_a_trained_system_runs_from_its_weights(name: str, tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[2] / "configs"
+    entry = REGISTRY[name]
+    for part in entry.weights:
+        parser = ConfigParser()
+        parser.read_config([str(root / f"{config}.yaml") for config in ("train", *part.configs)])
+        network = parser.get_parsed_content("network_def")
+        (tmp_path / part.folder).mkdir()
+        torch.save(network.state_dict(), tmp_path / part.folder / "model.pt")
+    detector = {"difference-of-gaussians": (("inner_mm", 0.1), ("outer_mm", 0.3), ("threshold", 0.01))}
+    parameters = detector.get(entry.signal, (("diameter_mm", 0.5), ("threshold", 0.1)) if entry.signal else ())
+    recipe = Recipe(name, tuple(map(str, Folders(tmp_path).of(entry))), parameters)
+    image, _ = view(0, dots=4)
+    shown = np.where(image > 0, image / 128.0 - 0.99, -1).astype(np.float32)
+    logits = recipe({"image": shown, "spacing_mm": (0.1, 0.1), "breast": shown > -1})
+    assert logits.shape == shown.shape
+    assert np.isfinite(logits).all()
+    assert recipe.system().keep
+
+
+def test_a_trial_takes_calcified_and_clean_views_of_every_part() -> None:
+    def items(exam: str) -> tuple[Item, ...]:
+        return tuple(
+            Item(Case(f"{exam}{n}", exam, "real", "", dict), n % 4 == 0, f"{exam}{n // 4}", Seen()) for n in range(8)
+        )
+
+    whole = Dataset("real", (Part("a", items("a")), Part("b", items("b"))), {"a": items("a"), "b": items("b")})
+    part = trial(whole, 4)
+    assert part.name == "real (trial of 4 cases)"
+    assert [sum(item.clean for item in one.items) for one in part.parts] == [1, 1]
+    assert [len(one.items) for one in part.parts] == [2, 2]
+    assert {name: len(members) for name, members in part.tuning.items()} == {"a": 2, "b": 2}
+    assert trial(whole, None) is whole
+    assert [len(group) for group in by_file(whole.items)] == [4, 4, 4, 4]
+    # Without clean views a trial is filled with others.
+    assert len(some([item for item in whole.items if not item.clean], 4)) == 4
+
+
+def threads_and(number: int) -> tuple[int, int]:
+    return torch.get_num_threads(), number
+
+
+def test_tasks_have_one_thread_and_give_their_results_in_order() -> None:
+    before = torch.get_num_threads()
+    with Crew(1) as crew:
+        assert crew.run([partial(threads_and, n) for n in range(3)], what="x", unit="x") == [(1, 0), (1, 1), (1, 2)]
+    assert torch.get_num_threads() == before
