@@ -40,6 +40,7 @@ from scripts.benchmark_systems import (
     LEARNED,
     SYSTEMS,
     Networks,
+    count_to_refine,
     is_clean,
     learned_systems,
     load_networks,
@@ -62,7 +63,7 @@ def shift(arguments: argparse.Namespace) -> None:
     }
     networks = _networks(arguments)
     maps = KeptMaps(arguments.output_dir / "maps")
-    if _priced_only(arguments, networks, cases["tuning"] + cases["test"], maps):
+    if _priced_only(arguments, networks, cases, maps):
         return
     learned = learned_systems(arguments.systems, networks)
     rows = tuned_rows(arguments.systems, learned, cases["tuning"], maps, cache=arguments.output_dir / "tuning")
@@ -118,7 +119,7 @@ def real(arguments: argparse.Namespace) -> None:
     if networks is not None and weights_dir is not None:
         check_fold_weights(weights_dir, exams)
     maps = KeptMaps(arguments.output_dir / "maps")
-    if _priced_only(arguments, networks, [case for exam in exams for case in cases[exam]], maps):
+    if _priced_only(arguments, networks, cases, maps, weights_dir=weights_dir):
         return
     tuning = real_cases(exams, backgrounds, **TUNING, spacing_mm=spacing_mm)
     folds = ClassicalFolds(arguments.systems, tuning, cache=arguments.output_dir / "tuning")
@@ -147,11 +148,24 @@ def _networks(arguments: argparse.Namespace) -> Networks | None:
 
 
 def _priced_only(
-    arguments: argparse.Namespace, networks: Networks | None, cases: Sequence[Case], maps: KeptMaps
+    arguments: argparse.Namespace,
+    networks: Networks | None,
+    cases: Mapping[str, Sequence[Case]],
+    maps: KeptMaps,
+    *,
+    weights_dir: Path | None = None,
 ) -> bool:
-    """Print what TT-GPR will cost, if it is to run; whether that was all that was asked for."""
+    """Print what TT-GPR will cost, if it is to run; whether that was all that was asked for.
+
+    With `weights_dir`, cases are by the exam whose fold's weights, and kept maps, are theirs.
+    """
     if networks is not None and "ttgpr" in arguments.systems:
-        print(price_of_refinement(networks, cases, maps), flush=True)
+        parts = []
+        for exam, members in cases.items():
+            if weights_dir is not None:
+                put_fold_weights(networks, weights_dir, exam)
+            parts.append(count_to_refine(networks, members, maps))
+        print(price_of_refinement(networks, parts), flush=True)
     return arguments.price_only
 
 

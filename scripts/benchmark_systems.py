@@ -188,33 +188,58 @@ def _levels(probs: Sequence[NDArray], clean: Sequence[View]) -> tuple[float, ...
     return froc_thresholds(probs, clean) if clean else LEVELS
 
 
-def price_of_refinement(networks: Networks, cases: Sequence[Case], maps: KeptMaps) -> str:
-    """What TT-GPR will cost, in words: windows, network passes, and minutes as measured on one batch of windows.
+class ToRefine(NamedTuple):
+    """What TT-GPR has to do on some cases.
 
-    A case whose map of the segmentor is kept counts its windows with evidence, another one all its windows.
+    Attributes:
+        cases: all of them,
+        views: and those without a map.
+        first: windows of the first pass.
+        gated: windows to refine.
+        unknown: views whose evidence is not known, so that all their windows count as gated.
+    """
+
+    cases: int
+    views: int
+    first: int
+    gated: int
+    unknown: int
+
+
+def count_to_refine(networks: Networks, cases: Sequence[Case], maps: KeptMaps) -> ToRefine:
+    """Count windows: with evidence where the map of the segmentor is kept, else all windows of a case.
+
+    Args:
+        networks: both, with the weights that these cases are judged with: kept maps are theirs.
+        cases: those to refine.
+        maps: where maps are kept.
+    """
+    learned = learned_systems(["segmentor", "ttgpr"], networks)
+    todo = [case for case in cases if not maps.path(learned["ttgpr"], case).exists()]
+    counted = [
+        _windows(case.load(), maps.kept(learned["segmentor"], case), networks.refined_inferer)
+        for case in tqdm(todo, desc="Counting windows", unit="view")
+    ]
+    gated = sum(every if evident is None else evident for every, evident in counted)
+    unknown = sum(evident is None for _, evident in counted)
+    return ToRefine(len(cases), len(todo), sum(every for every, _ in counted), gated, unknown)
+
+
+def price_of_refinement(networks: Networks, parts: Sequence[ToRefine]) -> str:
+    """What TT-GPR will cost, in words: windows, network passes, and minutes as measured on one batch of windows.
 
     Args:
         networks: both.
-        cases: those to refine.
-        maps: where the segmentor's maps are kept.
+        parts: from `count_to_refine`, one for every set of weights.
     """
-    refined = networks.refined_inferer
-    segmentor = learned_systems(["segmentor"], networks)["segmentor"]
-    ttgpr = learned_systems(["ttgpr"], networks)["ttgpr"]
-    todo = [case for case in cases if not maps.path(ttgpr, case).exists()]
-    first = gated = unknown = 0
-    for case in tqdm(todo, desc="Counting windows", unit="view"):
-        every, evident = _windows(case.load(), maps.kept(segmentor, case), refined)
-        first += every
-        gated += every if evident is None else evident
-        unknown += evident is None
-    per_window = refinement_passes(refined.settings)
-    passes = first + gated * per_window
+    work = ToRefine(*(sum(column) for column in zip(*parts, strict=True)))
+    per_window = refinement_passes(networks.refined_inferer.settings)
+    passes = work.first + work.gated * per_window
     seconds = _seconds_per_pass(networks)
-    upper = f"; {unknown} views are not segmented yet and count with all windows" if unknown else ""
+    upper = f"; {work.unknown} views are not segmented yet and count with all windows" if work.unknown else ""
     return (
-        f"TT-GPR on {len(todo)} of {len(cases)} views: {gated} windows x {per_window} passes + {first} first passes = "
-        f"{passes} network passes, about {passes * seconds / 60:.0f} minutes at {seconds:.3f} s a pass{upper}"
+        f"TT-GPR on {work.views} of {work.cases} views: {work.gated} windows x {per_window} passes + {work.first} "
+        f"first passes = {passes} network passes, about {passes * seconds / 60:.0f} minutes at {seconds:.3f} s a pass{upper}"
     )
 
 

@@ -38,6 +38,7 @@ from scripts.benchmark_systems import (
     LEARNED,
     Networks,
     cached,
+    count_to_refine,
     learned_systems,
     load_networks,
     price_of_refinement,
@@ -145,7 +146,7 @@ def site_table(measured: Mapping[str, Measured], *, made_by: str) -> dict[str, A
 def price(networks: Networks, cases: Sequence[Case], maps: KeptMaps) -> str:
     """What the maps will cost, in words."""
     if networks.refined_inferer is not None:
-        return price_of_refinement(networks, cases, maps)
+        return price_of_refinement(networks, [count_to_refine(networks, cases, maps)])
     segmentor, inferer = learned_systems(["segmentor"], networks)["segmentor"], networks.segmentor_inferer
     side, windows = inferer.window_px, 0
     for case in tqdm([case for case in cases if not maps.path(segmentor, case).exists()], desc="Counting windows"):

@@ -1,5 +1,6 @@
 """The commands of the benchmarks and the systems in them."""
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,17 @@ from bundle.baselines import TopHatInferer, tune_classical
 from bundle.data import MammogramError
 from bundle.engines.benchmark import Case, KeptMaps, refinement_passes
 from bundle.inferers import TTGPRInferer, WindowedInferer
-from scripts.benchmark import main
+from scripts.benchmark import _priced_only, main
 from scripts.benchmark_real import SEEN, ClassicalFolds, check_fold_weights, learned_rows, put_fold_weights
-from scripts.benchmark_systems import Networks, cached, is_clean, learned_systems, price_of_refinement, tuned_rows
+from scripts.benchmark_systems import (
+    Networks,
+    cached,
+    count_to_refine,
+    is_clean,
+    learned_systems,
+    price_of_refinement,
+    tuned_rows,
+)
 
 WINDOW_PX = 32
 
@@ -167,15 +176,34 @@ def test_price_counts_windows_with_evidence_where_they_are_known(tmp_path: Path)
     blank["image"][8, 8] = 0.5
     one = Case("one", "one", "set", "1", lambda: blank)
     per_window = refinement_passes(used.refined_inferer.settings)
-    text = price_of_refinement(used, [one], maps)
+
+    def price() -> str:
+        return price_of_refinement(used, [count_to_refine(used, [one], maps)])
+
+    text = price()
     assert f"25 windows x {per_window} passes + 25 first passes = {25 * per_window + 25} network passes" in text
     assert "1 views are not segmented yet" in text
     maps.probs(learned_systems(["segmentor"], used)["segmentor"], one, blank)
-    text = price_of_refinement(used, [one], maps)
+    text = price()
     assert f" 1 windows x {per_window} passes + 25 first passes = {per_window + 25} network passes" in text
     assert "not segmented" not in text
     maps.probs(learned_systems(["ttgpr"], used)["ttgpr"], one, blank)
-    assert "TT-GPR on 0 of 1 views" in price_of_refinement(used, [one], maps)
+    assert "TT-GPR on 0 of 1 views" in price()
+
+
+def test_price_knows_the_maps_of_every_fold(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    used, maps, blank = networks(), KeptMaps(tmp_path / "maps"), view(0, dots=0)
+    cases = {name: [Case(name, name, "set", name, lambda: blank)] for name in ("a", "b")}
+    for name, members in cases.items():
+        weights = {key: value + (name == "b") for key, value in used.network.state_dict().items()}
+        torch.save(weights, tmp_path / f"{name}.pt")
+        put_fold_weights(used, tmp_path, name)
+        maps.probs(learned_systems(["ttgpr"], used)["ttgpr"], members[0], blank)
+    arguments = argparse.Namespace(systems=["ttgpr"], price_only=True)
+    assert _priced_only(arguments, used, cases, maps, weights_dir=tmp_path)
+    assert "TT-GPR on 0 of 2 views" in capsys.readouterr().out
+    _priced_only(arguments, used, cases, maps)
+    assert "TT-GPR on 1 of 2 views" in capsys.readouterr().out
 
 
 def _normals(folder: Path) -> Path:
