@@ -239,7 +239,8 @@ def price_of_refinement(networks: Networks, parts: Sequence[ToRefine]) -> str:
     upper = f"; {work.unknown} views are not segmented yet and count with all windows" if work.unknown else ""
     return (
         f"TT-GPR on {work.views} of {work.cases} views: {work.gated} windows x {per_window} passes + {work.first} "
-        f"first passes = {passes} network passes, about {passes * seconds / 60:.0f} minutes at {seconds:.3f} s a pass{upper}"
+        f"first passes = {passes} network passes, about {passes * seconds / 60:.0f} minutes at {seconds:.3f} s a pass"
+        f"{upper}"
     )
 
 
