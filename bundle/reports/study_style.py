@@ -93,7 +93,7 @@ footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .8r
   :root { --page: #fff; --panel: #fff; --text: #000; --quiet: #333; --line: #aaa; --notice: #fff; --notice-text: #000; }
   body { font-size: 10pt; } main { max-width: none; padding: 0; }
   .notice { border: 2px solid #000; margin-bottom: .5rem; }
-  .toolbar, .tools, .hint { display: none; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  .toolbar, figcaption .tools, .hint { display: none; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   .row, .card, .view, tr { break-inside: avoid; } .stage > svg { height: 98mm; }
   .cards { grid-template-columns: repeat(3, 1fr); }
 }
