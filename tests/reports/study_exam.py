@@ -63,9 +63,10 @@ def write_results(
     places: Any = (*CLUSTER, LONELY),
     method: str = "augmentation",
     agreement: float | None = 0.75,
+    spacing_mm: float | None = None,
 ) -> dict[str, Any]:
     """What inference writes of a view whose squares have probability 0.9; the one pass does not see the lonely one."""
-    read = [LoadMammogramd("image"), BreastMaskd("image"), MammogramWindowd("image")]
+    read = [LoadMammogramd("image", spacing_mm=spacing_mm), BreastMaskd("image"), MammogramWindowd("image")]
     data: Any = {"image": str(path)}
     for transform in read:
         data = transform(data)

@@ -63,6 +63,9 @@ def test_results_have_the_view_s_size_and_spacing(
     volume = nib.load(tmp_path / f"{phantom.stem}_probability.nii.gz")
     assert volume.shape[:2] == (side, side)
     np.testing.assert_allclose(volume.header.get_zooms()[:2], (0.1, 0.1), rtol=1e-5)
+    assert (tmp_path / f"{phantom.stem}_segmentor.nii.gz").exists() == (method != "segmentor")
+    (page,) = tmp_path.glob("report_*.html")
+    assert ("one pass</label>" in page.read_text()) == (method != "segmentor")
 
 
 def test_bad_files_are_refused_and_the_good_one_finishes(
