@@ -56,8 +56,9 @@ def refuse_training_overlap(entries: Iterable[Entry], folders: Folders, datasets
 def _refuse(shared: str, expected: str, dataset: Dataset, part: str) -> None:
     if shared:
         where = f"{dataset.name}, exam {part}" if part else dataset.name
+        apart = " or tell them apart in patients.csv" if shared.startswith("patient") else ""
         raise MammogramError(
-            f"{expected} apart from the test data ({where}), got {shared} in both; leave it out of one of them"
+            f"{expected} apart from the test data ({where}), got {shared} in both; leave it out of one of them{apart}"
         )
 
 
