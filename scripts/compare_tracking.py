@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from bundle.reports.panels import PanelCase
 EXPERIMENT = "comparison"
 COMMAND = "python -m scripts.compare"
 # Data sets of ours, whose names are nobody's.
-OWN = ("shift/", "real")
+OWN = re.compile(r"(shift/\w+|real)( \(trial of \d+ cases\))?")
 
 
 def track(
@@ -48,6 +49,8 @@ def track(
         else experiment.experiment_id
     )
     run = client.create_run(number, run_name=str(options["title"])).info.run_id
+    # Why a row supports no claim may name a file of weights, and that an exam.
+    systems = [replace(system, why="") for system in systems]
     named = nameless({str(record["dataset"]) for record in records})
     parameters = {"version": __version__, "trial": options["trial"], "datasets": ", ".join(named.values())}
     for name, value in {**parameters, "systems": ", ".join(system.name for system in systems)}.items():
@@ -73,7 +76,7 @@ def track(
 
 def nameless(datasets: set[str]) -> dict[str, str]:
     """Names of data sets that say nothing of a folder."""
-    own = {name: name for name in sorted(datasets) if name.startswith(OWN)}
+    own = {name: name for name in sorted(datasets) if OWN.fullmatch(name)}
     others = [name for name in sorted(datasets) if name not in own]
     return own | {name: f"labelled {number}" for number, name in enumerate(others, start=1)}
 

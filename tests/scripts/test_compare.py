@@ -138,6 +138,25 @@ def test_workers_change_nothing(folders: Path) -> None:
     assert (folders / "out" / "table.csv").read_text() == table
 
 
+@pytest.mark.slow
+def test_real_backgrounds_hold_out_one_exam_at_a_time(tmp_path: Path) -> None:
+    normals = tmp_path / "normals"
+    normals.mkdir()
+    rows, columns = np.mgrid[:400, :320]
+    inside = ((rows - 200) / 190) ** 2 + (columns / 300) ** 2 < 1
+    for seed, name in enumerate(("a_1", "b_1", "c_1")):
+        rng = np.random.default_rng(seed)
+        texture = 25 * ndimage.gaussian_filter(rng.normal(0, 30, inside.shape), 6) + rng.normal(120, 4, inside.shape)
+        Image.fromarray(np.where(inside, np.clip(texture, 40, 220), 0).astype(np.uint8)).save(normals / f"{name}.png")
+    chosen = ["--datasets", "real", "--normals", str(normals), "--systems", "top-hat", "high-pass", *SPACING]
+    chosen += ["--crop-mm", "15", "--crops", "1", "--injections", "1", "--output-dir", str(tmp_path / "out")]
+    main(chosen)
+    read = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert [(row["dataset"], row["n_cases"], row["n_patients"]) for row in read["rows"]] == [("real", 6, 3)] * 2
+    (choice,) = (tmp_path / "out" / "tuning").glob("top-hat-*.json")
+    assert set(json.loads(choice.read_text())["folds"]) == {"a", "b", "c"}
+
+
 def test_a_trial_says_so_everywhere(folders: Path) -> None:
     main(words(folders, "--cases", "2", systems=("top-hat",)))
     assert "supports no claim" in (folders / "out" / "table.md").read_text()
@@ -166,11 +185,11 @@ def test_mlflow_gets_figures_and_no_names(folders: Path, monkeypatch: pytest.Mon
 
 
 def test_other_peoples_folders_have_no_name_in_mlflow() -> None:
-    assert nameless({"shift/dose", "real", "Jane Doe", "John Doe"}) == {
+    assert nameless({"shift/dose", "real (trial of 2 cases)", "Jane Doe", "real Doe"}) == {
         "shift/dose": "shift/dose",
-        "real": "real",
+        "real (trial of 2 cases)": "real (trial of 2 cases)",
         "Jane Doe": "labelled 1",
-        "John Doe": "labelled 2",
+        "real Doe": "labelled 2",
     }
 
 
@@ -360,6 +379,23 @@ def test_an_epoch_that_was_run_twice_counts_once(tmp_path: Path) -> None:
     (tmp_path / "losses.csv").write_text("epoch,loss\n")
     with pytest.raises(MammogramError, match="Expected lines of epoch,loss"):
         read_losses(tmp_path / "losses.csv")
+
+
+def test_weights_of_folds_share_a_record_and_have_losses_of_their_own(tmp_path: Path) -> None:
+    for exam, losses in (("a", FLAT), ("b", [2.0, 1.0])):
+        (tmp_path / f"{exam}.pt").write_bytes(exam.encode())
+        write_record(tmp_path / f"{exam}.pt", Seen(patients=frozenset({f"not {exam}"})), losses=f"{exam}.csv")
+        (tmp_path / f"{exam}.csv").write_text("".join(f"{n},{loss}\n" for n, loss in enumerate(losses)))
+    folders = Folders(tmp_path, tmp_path, tmp_path)
+    assert status_of(REGISTRY["segmentor"], folders, ["a"]).word == ""
+    assert status_of(REGISTRY["segmentor"], folders, ["a", "b"]).word == NOT_CONVERGED
+    # The weights of fold a have seen everything but a: they may be tested on it, and on nothing that they saw.
+    real = dataset("real", Seen(patients=frozenset({"a"})))
+    part = Dataset("real", (Part("a", real.parts[0].items),))
+    refuse_training_overlap([REGISTRY["segmentor"]], folders, [part])
+    write_record(tmp_path / "a.pt", Seen(patients=frozenset({"a"})), losses="a.csv")
+    with pytest.raises(MammogramError, match=r"\(real, exam a\), got patient or exam 'a' in both"):
+        refuse_training_overlap([REGISTRY["segmentor"]], folders, [part])
 
 
 # Training.
