@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,12 +13,14 @@ from bundle.data.archive_answers import ArchiveAwayError, ArchiveRefusedError
 from bundle.data.archive_journal import Journal, hashed
 from bundle.data.dicom_results import NOT_FOR_DIAGNOSIS
 from bundle.functional.findings import METHODS
-from scripts import dicom_results, segment
+from scripts import segment
 from scripts.command import one_line_errors
 from scripts.watch_segment import segment_like_the_command
 from scripts.watch_study import Batch, Worker, remove_leftovers
 
 MAX_WAIT_S = 300.0
+RETRY_S = 60.0
+"""Until the second attempt; every further one waits four times as long."""
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -76,6 +78,7 @@ class Watcher:
         self.worker, self.settled = worker, settled
         self._finished: dict[str, int] = {}
         self._told: set[str] = set()
+        self._not_before_s: dict[str, float] = {}
 
     def round(self) -> int:
         """Look once and do what there is to do.
@@ -100,6 +103,8 @@ class Watcher:
         for study_uid, count in self.worker.archive.studies().items():
             if count is not None and self._finished.get(study_uid) == count:
                 continue  # nothing came since there was nothing left to do
+            if time.monotonic() < self._not_before_s.get(study_uid, 0.0):
+                continue
             try:
                 views, batches = self.worker.views(study_uid)
             except ArchiveRefusedError as error:
@@ -120,10 +125,17 @@ class Watcher:
         print(
             f"{number}: study-{hashed(batch.study_uid)}, views {len(batch.views)}, {seconds:.0f} s, {says}", flush=True
         )
-        for view in batch.names:
-            if self.worker.journal.state(view).attempts >= self.worker.attempts and failed:
-                self._tell(f"view-{view}: given up after {self.worker.attempts} attempts; --retry tries it again")
+        if failed:
+            self._wait(batch)
         return bool(failed)
+
+    def _wait(self, batch: Batch) -> None:
+        """Leave the study of a failure alone for a while, and its views for good that were tried often enough."""
+        attempts = [self.worker.journal.state(view).attempts for view in batch.names]
+        self._not_before_s[batch.study_uid] = time.monotonic() + RETRY_S * 4 ** (max(attempts) - 1)
+        for view, count in zip(batch.names, attempts, strict=True):
+            if count >= self.worker.attempts and not self.worker.journal.state(view).stored:
+                self._tell(f"view-{view}: given up after {count} attempts; --retry tries it again")
 
     def _tell(self, line: str) -> None:
         """Say it once."""
@@ -152,11 +164,12 @@ def make_watcher(arguments: argparse.Namespace) -> Watcher:
     Raises:
         ValueError: in one line, if something is missing or wrong.
     """
-    dicom_results.builders(dicom_results.KINDS)  # says at once if highdicom is missing
     try:
+        import highdicom  # noqa: F401
+
         from bundle.data.archive import PASSWORD_VARIABLE, Archive
     except ImportError as error:
-        raise ValueError('Expected requests, found none; pip install "mcgenref[archive]"') from error
+        raise ValueError(f'Expected {error.name}, found none; pip install "mcgenref[archive]"') from None
 
     if arguments.attempts < 1 or arguments.interval_s <= 0 or arguments.settle_s < 0:
         raise ValueError("Expected --attempts >= 1, --interval-s > 0 and --settle-s >= 0, got less; pass more")
@@ -170,8 +183,11 @@ def make_watcher(arguments: argparse.Namespace) -> Watcher:
         options += ["--threshold", str(arguments.threshold)]
     journal = Journal(arguments.output_dir, method=arguments.method)
     remove_leftovers(arguments.output_dir)
-    if arguments.retry and (given_up := [name for name, state in journal.views.items() if not state.stored]):
+    given_up = [name for name, state in journal.views.items() if not state.stored and state.attempts > 0]
+    if given_up and arguments.retry:
         journal.write("forgiven", given_up)
+    elif given_up := [name for name in given_up if journal.state(name).attempts >= arguments.attempts]:
+        print(f"given up earlier: {len(given_up)} views; --retry tries them again", flush=True)
     worker = Worker(
         archive, journal, arguments.output_dir, partial(segment_like_the_command, options=options),
         arguments.method, arguments.attempts,
@@ -216,20 +232,25 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
     print(NOT_FOR_DIAGNOSIS, flush=True)
     failures = 0
-    with terminated_like_interrupted(), one_line_errors():
-        watcher = make_watcher(arguments)
-        try:
-            print(f"watching {arguments.archive}; journal in {arguments.output_dir}", flush=True)
-            if arguments.once:
-                failures = watcher.round()
-            else:
-                watch(watcher, interval_s=arguments.interval_s)
-        except KeyboardInterrupt:
-            print("stopped; the same command goes on where it was", flush=True)
-        finally:
-            watcher.worker.journal.close()
+    try:
+        with terminated_like_interrupted(), one_line_errors():
+            failures = _run(arguments)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it was", flush=True)
     if failures:
         raise SystemExit(1)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Number of failures."""
+    watcher = make_watcher(arguments)
+    with closing(watcher.worker.journal):
+        print(f"watching {arguments.archive}; journal in {arguments.output_dir}", flush=True)
+        if not arguments.once:
+            watch(watcher, interval_s=arguments.interval_s)
+        failures = watcher.round()
+        print("done", flush=True)
+        return failures
 
 
 if __name__ == "__main__":

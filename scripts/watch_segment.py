@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
+from bundle.data.errors import MammogramError
 from scripts import segment
 
 REFUSED = re.compile(r"^(?:refused|left out): .*view-([0-9a-f]{16})\.dcm: (.+)$", re.MULTILINE)
@@ -23,7 +24,7 @@ def segment_like_the_command(views_dir: Path, results_dir: Path, *, options: Seq
         Reason by HASH of each view that was refused.
 
     Raises:
-        ValueError: in one line, if it ended otherwise.
+        MammogramError: in one line, if it ended otherwise.
     """
     said = io.StringIO()
     try:
@@ -31,7 +32,7 @@ def segment_like_the_command(views_dir: Path, results_dir: Path, *, options: Seq
             segment.main([str(views_dir), "--output-dir", str(results_dir), "--dicom", *options])
     except SystemExit as stop:
         if stop.code != 1:  # 1 says that views were refused, and said which
-            raise ValueError(str(stop.code).removeprefix("error: ")) from None
+            raise MammogramError(str(stop.code).removeprefix("error: ")) from None
     reasons: dict[str, str] = {}
     for view, reason in REFUSED.findall(said.getvalue()):
         reasons.setdefault(view, reason)

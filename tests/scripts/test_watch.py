@@ -10,6 +10,7 @@ import pytest
 
 from bundle.data.archive_answers import ArchiveAwayError, ArchiveRefusedError
 from bundle.data.archive_journal import NAME, Journal, hashed
+from bundle.data.errors import MammogramError
 from scripts import watch as command
 from scripts.watch import Settled, Watcher, price, terminated_like_interrupted, watch
 from scripts.watch_segment import segment_like_the_command
@@ -282,7 +283,7 @@ def test_an_error_of_the_segmentation_is_one_line(tmp_path: Path, monkeypatch: p
         raise SystemExit("error: Expected weights")
 
     monkeypatch.setattr("scripts.segment.main", main)
-    with pytest.raises(ValueError, match=r"^Expected weights$"):
+    with pytest.raises(MammogramError, match=r"^Expected weights$"):
         segment_like_the_command(tmp_path, tmp_path, options=[])
 
 
@@ -298,6 +299,22 @@ def test_a_study_that_waits_costs_nothing_while_it_does(archive: MemoryArchive, 
     watcher = Watcher(Worker(archive, journal, tmp_path / "out", segment, METHOD), Settled(1e9))
     assert watcher.round() == watcher.round() == 0
     assert segment.seen == []
+    journal.close()
+
+
+def test_a_failure_waits_ever_longer_for_its_next_attempt(
+    archive: MemoryArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = 0.0
+    monkeypatch.setattr(command.time, "monotonic", lambda: now_s)
+    journal = Journal(tmp_path / "out", method=METHOD)
+    watcher = Watcher(Worker(archive, journal, tmp_path / "out", LittleSegmentation(), METHOD), Settled(0.0))
+    tried_s = []
+    while now_s < 1000.0:
+        if watcher.round():
+            tried_s.append(now_s)
+        now_s += 10.0
+    assert tried_s == [0.0, 60.0, 60.0 + 240.0]
     journal.close()
 
 
