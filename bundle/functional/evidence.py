@@ -222,7 +222,7 @@ def fit_evidence(
     offset = kept * features[:, CHANNELS.index("logit")]
     mean, scale = every.mean(axis=0), np.maximum(every.std(axis=0), 1e-12)
     monotone = [channel in _MONOTONE for channel in channels]
-    weights, bias = _logistic((every - mean) / scale, label, monotone, penalty, offset)
+    weights, bias = fit_logistic((every - mean) / scale, label, monotone, penalty, offset)
     weights = weights / scale
     fitted = dict.fromkeys((f"weight_{channel}" for channel in CHANNELS), 0.0)
     fitted["weight_logit"] = kept
@@ -230,10 +230,18 @@ def fit_evidence(
     return replace(settings, **fitted, bias=float(bias - weights @ mean))  # type: ignore[arg-type]
 
 
-def _logistic(
+def fit_logistic(
     features: Array, label: Array, monotone: Sequence[bool], penalty: float, offset: Array
 ) -> tuple[Array, float]:
-    """Weights and constant of a penalised logistic regression beside an offset, some weights of 0 or more."""
+    """Weights and constant of a penalised logistic regression beside an offset, some weights of 0 or more.
+
+    Args:
+        features: (n, k), standardised.
+        label: (n,), 0 or 1.
+        monotone: (k,), weights that may not be negative.
+        penalty: on half the squared weights.
+        offset: (n,), added to the logits.
+    """
 
     def loss(parameters: Array) -> tuple[float, Array]:
         weights, logits = parameters[:-1], offset + features @ parameters[:-1] + parameters[-1]
