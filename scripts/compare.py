@@ -37,7 +37,16 @@ from scripts.compare_run import (
     tune_on,
     tune_threshold,
 )
-from scripts.compare_systems import Folders, Recipe, Status, status_of
+from scripts.compare_systems import (
+    INPUTS,
+    NO_PREDICTIONS,
+    PREDICTIONS,
+    Folders,
+    Recipe,
+    Status,
+    status_of,
+    without_predictions,
+)
 from scripts.compare_tracking import track
 from scripts.shipped import ROOT
 
@@ -212,6 +221,10 @@ def compare(arguments: argparse.Namespace) -> None:
     refuse_tuning_overlap(datasets, tuning)
     parts = list(dict.fromkeys(part.name for dataset in datasets for part in dataset.parts))
     standing = {entry.name: status_of(entry, folders, parts) for entry in entries}
+    every_item = [*tuning, *(item for dataset in datasets for item in dataset.items)]
+    for entry in entries:
+        if entry.kind == "predicted" and standing[entry.name].runs:
+            standing[entry.name] = _predicted(entry, standing[entry.name], folders, every_item)
     running = [entry for entry in entries if standing[entry.name].runs]
     refuse_training_overlap(running, folders, datasets)
     for entry in entries:
@@ -236,6 +249,16 @@ def compare(arguments: argparse.Namespace) -> None:
     if arguments.tracking:
         track(arguments.output_dir, records, systems, shown, options)
     print(f"{page} holds the table, its plots and pictures")
+
+
+def _predicted(entry: Entry, status: Status, folders: Folders, items: Sequence[Item]) -> Status:
+    """The status of a system whose views another program predicts, which may not yet have seen them."""
+    (folder,) = folders.of(entry)
+    count = without_predictions(folder, items)
+    if not count:
+        return status
+    words = f"nnUNetv2_predict -i {INPUTS} -o {PREDICTIONS} -d NUMBER -c 2d --save_probabilities"
+    return Status(NO_PREDICTIONS, f"{count} views, now in {folder.parent.name}/{INPUTS}", words)
 
 
 def _line(entry: Entry, status: Status) -> System:

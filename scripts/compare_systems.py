@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,6 +15,8 @@ from monai.bundle import ConfigParser
 from numpy.typing import NDArray
 
 from bundle import __version__
+from bundle.baselines.nnunet import NnUNetInferer
+from bundle.baselines.nnunet_files import case_name, read_probability, write_image
 from bundle.baselines.registry import CLASSICAL, REGISTRY, Entry, off_plateau
 from bundle.data import MammogramError
 from bundle.data.errors import refuse
@@ -23,12 +25,13 @@ from bundle.engines.evaluation import fingerprint
 from bundle.inferers import WindowedInferer
 from bundle.networks import load_weights
 from scripts.benchmark_systems import classical_system, learned_systems, load_networks
-from scripts.compare_data import Seen
+from scripts.compare_data import Item, Seen
 from scripts.shipped import ROOT
 
 RECORD = "training.json"
 LOSSES = "losses.csv"
-NO_WEIGHTS, NOT_BUILT = "no weights", "not built"
+NO_WEIGHTS, NO_PREDICTIONS, NOT_BUILT = "no weights", "no predictions", "not built"
+PREDICTIONS, INPUTS = "predictions", "inputs"
 NOT_CONVERGED, NOT_RECORDED = "not converged", "training not recorded"
 Parameters = tuple[tuple[str, Any], ...]
 
@@ -50,7 +53,7 @@ class Status:
     @property
     def runs(self) -> bool:
         """Whether there is anything to run."""
-        return self.word not in (NO_WEIGHTS, NOT_BUILT)
+        return self.word not in (NO_WEIGHTS, NO_PREDICTIONS, NOT_BUILT)
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class Folders:
         """The files of weights that a system runs with, on a held-out exam if one is named."""
         if entry.kind == "classical":
             return []
+        if entry.kind == "predicted":
+            return [self.weights / entry.name / PREDICTIONS]
         if entry.kind == "trained":
             return [self._trained(weights.folder, part) for weights in entry.weights]
         own = self.folds / f"{part}.pt" if part and self.folds is not None else self.models / "model.pt"
@@ -98,8 +103,11 @@ class Training:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file of weights."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """SHA-256 of a file of weights, or of the files of a folder of predictions and their names."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    files = sorted(file for file in path.iterdir() if file.is_file())
+    return hashlib.sha256("".join(file.name + digest_of(file) for file in files).encode()).hexdigest()
 
 
 def training_of(weights: Path) -> Training | None:
@@ -148,6 +156,8 @@ def training_command(entry: Entry) -> str:
     """The command that trains a system."""
     if entry.kind == "shipped":
         return "python -m scripts.train_weights --normals FOLDER_OF_NORMALS"
+    if entry.kind == "predicted":
+        return "python -m scripts.nnunet pairs --help"
     return f"python -m scripts.compare_train {entry.name}"
 
 
@@ -163,7 +173,7 @@ def status_of(entry: Entry, folders: Folders, parts: Sequence[str] = ("",)) -> S
         return Status(NOT_BUILT, entry.install or "its code is not in this version")
     files = list(dict.fromkeys(path for part in parts for path in folders.of(entry, part)))
     command = training_command(entry)
-    missing = next((path for path in files if not path.is_file()), None)
+    missing = next((path for path in files if not path.exists()), None)
     if missing is not None:
         return Status(NO_WEIGHTS, f"expected {missing.parent.name}/{missing.name}", command)
     trainings = {path: training_of(path) for path in files}
@@ -213,6 +223,8 @@ def built(recipe: Recipe) -> MapSystem:
         return classical_system(entry.name, CLASSICAL[entry.name](**parameters))
     if entry.kind == "shipped":
         return _shipped(entry.name, [Path(path) for path in recipe.weights])
+    if entry.kind == "predicted":
+        return _predicted(entry.name, Path(recipe.weights[0]))
     if entry.make is None:
         raise MammogramError(f"{entry.name}: Expected a system with code, got a row without; leave it out")
     pairs = zip(entry.weights, recipe.weights, strict=True)
@@ -221,6 +233,28 @@ def built(recipe: Recipe) -> MapSystem:
     inferer = entry.make(networks, WindowedInferer(dtype="bfloat16"), signal)
     predict = partial(_logits, inferer, next(networks[0].parameters()).device)
     return MapSystem(entry.name, predict, fingerprint(__version__, inferer), keep=True)
+
+
+def _predicted(name: str, folder: Path) -> MapSystem:
+    predict = partial(_logits, NnUNetInferer(folder), torch.device("cpu"))
+    return MapSystem(name, predict, fingerprint(__version__, digest_of(folder)))
+
+
+def without_predictions(folder: Path, items: Iterable[Item]) -> int:
+    """How many views another program has yet to predict; they are written to a folder beside its predictions.
+
+    Args:
+        folder: of predictions.
+        items: test and tuning cases.
+    """
+    count = 0
+    for item in items:
+        view = item.case.load()
+        image, name = np.asarray(view["image"], np.float32), case_name(view["image"])
+        if read_probability(folder, name, shape=(image.shape[0], image.shape[1])) is None:
+            write_image(folder.with_name(INPUTS), name, image, spacing_mm=view["spacing_mm"])
+            count += 1
+    return count
 
 
 def _shipped(name: str, weights: Sequence[Path]) -> MapSystem:

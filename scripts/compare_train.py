@@ -149,8 +149,11 @@ def main(argv: list[str] | None = None) -> None:
                 options |= {"dataset_dir": normals, "exclude": arguments.exclude}
             seen = seen_in_training(entry, normals, exclude=arguments.exclude)
             if arguments.record is not None:
-                if not arguments.record.is_file():
-                    raise MammogramError(f"--record: Expected a file of weights, got {str(arguments.record)!r}")
+                if not arguments.record.exists():
+                    got = str(arguments.record)
+                    raise MammogramError(
+                        f"--record: Expected a file of weights or a folder of predictions, got {got!r}"
+                    )
                 print(write_record(arguments.record, seen, losses=arguments.losses))
             elif not entry.weights:
                 raise MammogramError(

@@ -26,7 +26,7 @@ from .network import Network, NetworkInferer
 from .segai import GenerativeRefinedInferer, SignalRefinedInferer
 from .virtual_normal import VirtualNormalInferer
 
-Kind = Literal["classical", "shipped", "trained"]
+Kind = Literal["classical", "shipped", "trained", "predicted"]
 Make = Callable[[Sequence[Network], WindowedInferer, ClassicalInferer | None], Any]
 
 CLASSICAL: dict[str, type[ClassicalInferer]] = {
@@ -62,7 +62,7 @@ class Entry:
         name: on the command line and in records.
         title: in tables and pictures.
         kind: "classical" systems are tuned and not trained; "shipped" ones are configs/inference.yaml's; "trained" ones
-            have weights of their own.
+            have weights of their own; of "predicted" ones another program's maps are read.
         weights: of a trained system, one per network.
         make: networks, windows and signal -> inferer, of a trained system.
         signal: the classical system whose tuned detector `make` gets.
@@ -157,14 +157,8 @@ ENTRIES = (
     Entry("segai-sp2", "SegAI + R:SP2", "trained", SEGAI, _refined, "top-hat"),
     Entry("segai-genai", "SegAI + R:GenAI", "trained", SEGAI + INPAINTER, _masked),
     Entry("unmasked-grid", "SegAI + unmasked grid (control)", "trained", SEGAI + INPAINTER, _unmasked),
-    # No `make`: the table says so until one is here.
-    Entry(
-        "nnunet",
-        "nnU-Net v2",
-        "trained",
-        module="nnunetv2",
-        install="an optional extra, not yet behind the inferers' interface: pip install nnunetv2",
-    ),
+    # Its own package predicts, wherever it is installed; `NnUNetInferer` reads what it wrote.
+    Entry("nnunet", "nnU-Net v2", "predicted"),
 )
 REGISTRY: Mapping[str, Entry] = {entry.name: entry for entry in ENTRIES}
 

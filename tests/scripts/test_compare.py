@@ -357,6 +357,23 @@ def test_a_fold_of_its_own_goes_before_the_weights_for_all(tmp_path: Path) -> No
     assert own.of(REGISTRY["ttgpr"], "a")[1] == tmp_path / "models" / "generator_ema.pt"
 
 
+def test_views_that_nnunet_has_not_predicted_are_written_for_it(folders: Path) -> None:
+    predictions = folders / "runs" / "nnunet" / "predictions"
+    predictions.mkdir(parents=True)
+    chosen = words(folders, systems=("nnunet", "top-hat"))
+    main(chosen)
+    table = (folders / "out" / "table.md").read_text()
+    assert "nnU-Net v2 (no predictions) | no predictions | 8 views, now in nnunet/inputs | nnUNetv2_predict" in table
+    inputs = sorted((folders / "runs" / "nnunet" / "inputs").iterdir())
+    assert len(inputs) == 8
+    for number, path in enumerate(inputs):
+        probabilities = np.random.default_rng(number).uniform(0, 0.6, (2, 1, SIDE, SIDE)).astype(np.float32)
+        np.savez(predictions / path.name.replace("_0000.nii.gz", ".npz"), probabilities=probabilities)
+    main(chosen)
+    read = json.loads((folders / "out" / "table.json").read_text())
+    assert "nnU-Net v2 (training not recorded)" in [row["system"] for row in read["rows"]]
+
+
 @pytest.mark.parametrize(
     ("change", "reached"), [(0.0, True), (0.019, True), (-0.019, True), (0.021, False), (-0.03, False)]
 )
@@ -424,7 +441,7 @@ def test_recording_and_strange_weights(tmp_path: Path) -> None:
     assert training.seen == seen_in_training(REGISTRY["segai"], "")
     with pytest.raises(SystemExit, match="error: nnunet: Expected a system with a config"):
         train_main(["nnunet", *runs])
-    with pytest.raises(SystemExit, match="error: --record: Expected a file of weights"):
+    with pytest.raises(SystemExit, match="error: --record: Expected a file of weights or a folder"):
         train_main(["segai", "--record", str(tmp_path / "nothing.pt")])
 
 
