@@ -3,6 +3,7 @@
 import shutil
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,8 +197,9 @@ class Worker:
             reasons |= self.segment(part / "views", part)
         shutil.rmtree(part / "views")
         covered: set[str] = set()
+        in_series = Counter(instance.series_uid for instance in self.archive.instances(batch.study_uid))
         for path in sorted(part.glob("*.dcm")):
-            covered |= give_own_uids(path, method=self.method, kind=path.stem.rpartition("_")[2])
+            covered |= give_own_uids(path, method=self.method, kind=path.stem.rpartition("_")[2], in_series=in_series)
         done = tuple(view for view in batch.views if view.sop_uid in covered)
         failed = ""
         for view in batch.views:

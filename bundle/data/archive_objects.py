@@ -4,7 +4,7 @@ A second run, a run after a crash, and a run whose journal is lost make the same
 """
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pydicom
@@ -47,13 +47,14 @@ def source_uids(dataset: Dataset) -> frozenset[str]:
     return frozenset(str(image.ReferencedSOPInstanceUID) for image in (*reported, *segmented))
 
 
-def give_own_uids(path: Path, *, method: str, kind: str) -> frozenset[str]:
-    """Replace the random UIDs of a written object, in place and at once.
+def give_own_uids(path: Path, *, method: str, kind: str, in_series: Mapping[str, int]) -> frozenset[str]:
+    """Replace the random UIDs of a written object, and count it after what its series holds; in place and at once.
 
     Args:
         path: the object, as `scripts.dicom_results` wrote it.
         method: of segmentation.
         kind: seg, probability, cad or measurements.
+        in_series: number of objects in the archive by Series Instance UID.
 
     Returns:
         SOP Instance UIDs of its source images.
@@ -65,6 +66,7 @@ def give_own_uids(path: Path, *, method: str, kind: str) -> frozenset[str]:
         dataset = pydicom.dcmread(path)
         sources = source_uids(dataset)
         dataset.SeriesInstanceUID = own_series_uid(str(dataset.StudyInstanceUID), method=method, kind=kind)
+        dataset.InstanceNumber += in_series.get(dataset.SeriesInstanceUID, 0)
         dataset.SOPInstanceUID = own_sop_uid(sources, method=method, kind=kind)
         dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
         write_dicom(path, dataset)

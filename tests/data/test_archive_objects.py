@@ -45,12 +45,12 @@ def _objects(tmp_path: Path, kinds: list[str]) -> tuple[list[str], dict[str, Pat
     return [str(pydicom.dcmread(view).SOPInstanceUID) for view in views], paths
 
 
-def test_a_report_is_about_all_views_and_keeps_everything_but_its_uids(tmp_path: Path) -> None:
+def test_a_report_is_about_all_views_and_keeps_everything_but_uids_and_number(tmp_path: Path) -> None:
     views, paths = _objects(tmp_path, ["cad"])
     _assert_only_uids_change(paths["cad"], "cad", views)
 
 
-def test_a_segmentation_is_about_its_view_and_keeps_everything_but_its_uids(tmp_path: Path) -> None:
+def test_a_segmentation_is_about_its_view_and_keeps_everything_but_uids_and_number(tmp_path: Path) -> None:
     pytest.importorskip("highdicom")
     views, paths = _objects(tmp_path, ["seg", "probability", "measurements"])
     _assert_only_uids_change(paths["measurements"], "measurements", views)
@@ -61,11 +61,13 @@ def test_a_segmentation_is_about_its_view_and_keeps_everything_but_its_uids(tmp_
 def _assert_only_uids_change(path: Path, kind: str, views: list[str]) -> None:
     before = pydicom.dcmread(path)
     assert source_uids(before) == frozenset(views)
-    assert give_own_uids(path, method="segmentor", kind=kind) == frozenset(views)
+    series = own_series_uid(before.StudyInstanceUID, method="segmentor", kind=kind)
+    assert give_own_uids(path, method="segmentor", kind=kind, in_series={series: 4}) == frozenset(views)
+    before.InstanceNumber += 4
     after = pydicom.dcmread(path)
     assert object_uid(path) == after.SOPInstanceUID == own_sop_uid(views, method="segmentor", kind=kind)
     assert after.file_meta.MediaStorageSOPInstanceUID == after.SOPInstanceUID
-    assert after.SeriesInstanceUID == own_series_uid(after.StudyInstanceUID, method="segmentor", kind=kind)
+    assert after.SeriesInstanceUID == series
     for dataset in (before, after):
         del dataset.SOPInstanceUID, dataset.SeriesInstanceUID
     assert before == after
@@ -79,4 +81,4 @@ def test_a_file_cut_short_is_one_line(tmp_path: Path) -> None:
     path = write_exam(tmp_path / "view.dcm")
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(MammogramError, match="Expected a readable DICOM file"):
-        give_own_uids(path, method="segmentor", kind="seg")
+        give_own_uids(path, method="segmentor", kind="seg", in_series={})

@@ -141,6 +141,8 @@ def test_a_view_that_comes_later_gets_its_own_results(archive: MemoryArchive, tm
     late = add_view(archive, tmp_path, study=A)
     assert _round(archive, tmp_path / "out")[1] == [late]
     assert frozenset([late]) in archive.results(A)["cad"]
+    assert archive.numbers(A, "seg") == [1, 2, 3]
+    assert archive.numbers(A, "cad") == [1, 2]
     _assert_each_view_once(archive, tmp_path / "out")
 
 

@@ -88,6 +88,11 @@ class MemoryArchive:
         assert self._put(content) == uid
         self.fuse.step()
 
+    def numbers(self, study_uid: str, kind: str) -> list[int]:
+        """Instance numbers of our objects of a kind."""
+        datasets = [pydicom.dcmread(BytesIO(content), force=True) for content in self.files[study_uid].values()]
+        return [int(dataset.InstanceNumber) for dataset in datasets if dataset.get("SeriesDescription") == kind]
+
     def results(self, study_uid: str) -> dict[str, list[frozenset[str]]]:
         """By kind the views of each object of ours."""
         found: dict[str, list[frozenset[str]]] = {kind: [] for kind in KINDS}
@@ -129,8 +134,11 @@ class LittleSegmentation:
         for kind in KINDS if headers else ():
             self.fuse.step()
             objects = {stem: [header] for stem, header in headers.items()} if kind in PER_VIEW else None
-            for stem, sources in (objects or {"study-12345678": list(headers.values())}).items():
-                write_dicom(results_dir / f"{stem}_{kind}.dcm", _object(sources, kind, series[kind]))
+            objects = objects or {"study-12345678": list(headers.values())}
+            for number, (stem, sources) in enumerate(objects.items(), start=1):
+                made = _object(sources, kind, series[kind])
+                made.InstanceNumber = number
+                write_dicom(results_dir / f"{stem}_{kind}.dcm", made)
         self.fuse.step()
         return reasons
 
