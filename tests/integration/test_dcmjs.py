@@ -11,9 +11,9 @@ import pytest
 
 pytest.importorskip("highdicom")
 
-from bundle.data.dicom_results import Placement, find_findings, new_uid, read_results, write_dicom  # noqa: E402
-from bundle.data.dicom_seg import binary_segmentation  # noqa: E402
-from tests.data.dicom_exam import exam_mask, write_exam, write_exam_results  # noqa: E402
+from bundle.data.dicom_results import Placement, find_findings, new_uid, read_results, write_dicom
+from bundle.data.dicom_seg import binary_segmentation
+from tests.data.dicom_exam import exam_mask, write_exam, write_exam_results
 
 # Where `npm install --prefix .node dcmjs` leaves it; or the folder that NODE_PATH names.
 MODULES = Path(__file__).resolve().parents[2] / ".node" / "node_modules"
