@@ -10,6 +10,7 @@ from .inpainter_grid import compose
 from .restormer import Restormer
 
 FILL_WIDTHS_PX = (255, 127, 63, 31, 15)
+FULL_SHARE = 0.25
 
 
 class Inpainter(nn.Module):
@@ -107,24 +108,28 @@ class ResidualChannelSegmentor(nn.Module):
 
 
 def fill_hidden(image: Tensor, hidden: Tensor) -> Tensor:
-    """Replace hidden pixels by the mean of breast that is seen, over the smallest square that holds any.
+    """Replace hidden pixels by means of breast that is seen, over ever smaller squares.
+
+    A mean counts in full where a quarter of its square is seen, and less the less of it is, so that one square goes
+    over into the next without a step.
 
     Args:
         image: (B, 1, rows, columns), -1 outside the breast.
         hidden: likewise, 1 or True where hidden.
 
     Returns:
-        Like image; hidden pixels are 0 where no breast is seen.
+        Like image; hidden pixels are 0 where no breast is seen at all.
     """
     covered = hidden > 0.5
     seen = (~covered & (image > -1)).to(image.dtype)
     # A hidden value must not even enter as 0 times itself: that is NaN for infinity.
     known = torch.where(seen > 0, image, torch.zeros_like(image))
-    filled = torch.zeros_like(image)
+    filled = known.sum(dim=(-2, -1), keepdim=True) / seen.sum(dim=(-2, -1), keepdim=True).clamp(min=1.0)
     for width_px in FILL_WIDTHS_PX:
         weight = _box(seen, width_px)
-        # Half a pixel's share: rounding leaves no square that seems to hold a little.
-        filled = torch.where(weight > 0.5 / width_px**2, _box(known, width_px) / weight.clamp(min=1e-6), filled)
+        # Below a pixel's share there is nothing but rounding.
+        mean = _box(known, width_px) / weight.clamp(min=0.5 / width_px**2)
+        filled = torch.lerp(filled.expand_as(mean), mean, (weight / FULL_SHARE).clamp(0.0, 1.0))
     return torch.where(covered, filled, image)
 
 

@@ -77,14 +77,31 @@ def test_a_hidden_pixel_is_the_mean_of_the_seen_ones_around_it() -> None:
     assert torch.equal(filled[hidden == 0], image[hidden == 0])
 
 
-def test_the_smallest_square_that_sees_anything_counts() -> None:
+def test_what_is_seen_next_to_a_pixel_counts_alone() -> None:
+    """Two pixels inside a hidden box more than a quarter of the smallest square is seen."""
     image = torch.full((1, 1, 64, 64), 0.1)
     image[..., 40:] = 0.7
     hidden = torch.zeros_like(image)
     hidden[..., 10:54, 30:60] = 1
     filled = fill_hidden(image, hidden)
-    assert filled[0, 0, 32, 33].item() == pytest.approx(0.1, abs=1e-6)
-    assert filled[0, 0, 32, 57].item() == pytest.approx(0.7, abs=1e-6)
+    assert filled[0, 0, 32, 31].item() == pytest.approx(0.1, abs=1e-6)
+    hidden[..., 60:] = 1
+    hidden[..., 58:] = 0
+    assert fill_hidden(image, hidden)[0, 0, 32, 56].item() == pytest.approx(0.7, abs=1e-6)
+
+
+def test_a_fill_has_no_steps() -> None:
+    """Squares of all sizes meet in a wide box; from pixel to pixel the fill moves by little of what lies around it."""
+    image = torch.full((1, 1, 128, 128), 0.0)
+    image[..., 64:] = 1.0
+    hidden = torch.zeros_like(image)
+    hidden[..., 14:114, 14:114] = 1
+    filled = fill_hidden(image, hidden)[0, 0, 14:114, 14:114]
+    # Around the box the image itself steps from 0 to 1, which the rim of the fill follows.
+    assert filled[12:-12].diff(dim=1).abs().max() < 0.15
+    assert filled[12:-12].diff(dim=0).abs().max() < 0.15
+    assert filled[50, 0] < 0.01
+    assert filled[50, -1] > 0.99
 
 
 def test_where_nothing_is_seen_the_fill_is_zero() -> None:
