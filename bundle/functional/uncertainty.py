@@ -81,9 +81,11 @@ class RunningUncertainty:
         side = 2 * self.reach_px + 1
         near = F.max_pool2d(probs.flatten(0, 1), side, stride=1, padding=self.reach_px).view_as(probs)
         values = torch.stack([probs, near, (near >= self.threshold).float()])
-        variances, means = torch.var_mean(values, dim=1, correction=0)
+        means = values.mean(dim=1)
+        # Many times faster than torch.var_mean.
+        variances = (values[:2] - means[:2, None]).square_().mean(dim=1)
         for number, window in enumerate(windows):
-            self._merge(means[:, number, 0], variances[:2, number, 0], len(probs), window)
+            self._merge(means[:, number, 0], variances[:, number, 0], len(probs), window)
 
     def _merge(self, means: Tensor, variances: Tensor, members: int, window: Window) -> None:
         """Merge one window's means (3, rows, columns) and variances (2, rows, columns)."""
