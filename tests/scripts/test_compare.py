@@ -13,7 +13,8 @@ from monai.bundle import ConfigParser
 from PIL import Image
 from scipy import ndimage
 
-from bundle.baselines.registry import LEAST_EPOCHS, REGISTRY, TOLERANCE, Entry, entries_of, off_plateau
+from bundle.baselines import GRIDS, tune_classical
+from bundle.baselines.registry import CLASSICAL, LEAST_EPOCHS, REGISTRY, TOLERANCE, Entry, entries_of, off_plateau
 from bundle.data import MammogramError
 from bundle.data.shift_benchmark import CONDITIONS, SEED_RANGES, shift_cases
 from bundle.engines.benchmark import Case
@@ -47,6 +48,7 @@ from scripts.compare_systems import (
 from scripts.compare_tracking import nameless
 from scripts.compare_train import main as train_main
 from scripts.compare_train import seen_in_training, training_words, write_record
+from scripts.shipped import shipped_inferers
 
 SIDE = 160
 SPACING = ["--spacing-mm", "0.1"]
@@ -488,6 +490,43 @@ def test_a_trained_system_runs_from_its_weights(name: str, tmp_path: Path) -> No
     assert logits.shape == shown.shape
     assert np.isfinite(logits).all()
     assert recipe.system().keep
+
+
+def test_our_own_systems_run_with_the_weights_they_are_given(tmp_path: Path) -> None:
+    segmentor, _, network = shipped_inferers(None, refine=False)
+    image, _ = view(0, dots=4)
+    shown = {"image": np.where(image > 0, image / 128.0 - 0.99, -1).astype(np.float32), "spacing_mm": (0.1, 0.1)}
+    own = Recipe("segmentor", tuple(map(str, Folders(tmp_path).of(REGISTRY["segmentor"]))))
+    segmentor.progress = False
+    expected = segmentor(torch.from_numpy(shown["image"])[None, None], network)[0, 0]
+    np.testing.assert_array_equal(own(shown), expected.numpy())
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    torch.save(network.state_dict(), tmp_path / "a.pt")
+    fold = Folders(tmp_path, folds=tmp_path).of(REGISTRY["segmentor"], "a")
+    other = Recipe("segmentor", tuple(map(str, fold)))
+    assert np.ptp(other(shown)[shown["image"] > -1]) == 0
+    assert other.system().settings != own.system().settings
+    refined = [
+        Recipe("ttgpr", (str(path), own.weights[0].replace("model.pt", "generator_ema.pt")))
+        for path in (own.weights[0], tmp_path / "a.pt")
+    ]
+    assert refined[0].system().settings != refined[1].system().settings
+    with pytest.raises(MammogramError, match=r"nothing\.pt: Expected weights of this system"):
+        Recipe("segmentor", (str(tmp_path / "nothing.pt"),)).system()
+
+
+@pytest.mark.parametrize("name", list(CLASSICAL))
+def test_every_detector_has_a_grid_and_is_tuned_to_find_dots(name: str) -> None:
+    views = []
+    for seed in range(2):
+        image, label = view(seed, dots=5)
+        shown = np.where(image > 0, image / 128.0 - 0.99, -1).astype(np.float32)
+        views.append({"image": shown, "label": label.astype(np.uint8), "spacing_mm": (0.1, 0.1), "breast": shown > -1})
+    tuned = tune_classical(CLASSICAL[name], views)
+    assert len(tuned.trials) == np.prod([len(values) for values in GRIDS[CLASSICAL[name]].values()])
+    assert tuned.f2 > 0.6
 
 
 def test_a_trial_takes_calcified_and_clean_views_of_every_part() -> None:
