@@ -62,8 +62,8 @@ class GenerativeRefinedInferer(Inferer):
     The segmentor's map is binarised and grown, the virtual normal made of it, and the map is
     max(0, view - virtual normal) / local deviation inside. Rows by the `hide` of the virtual normal:
 
-    - "mask", row segai+genai: what the segmentor marks is hidden and replaced, as published;
-    - "nothing", row segai+unmasked-grid: the network sees what it predicts and can copy it;
+    - "mask", row segai-genai: what the segmentor marks is hidden and replaced, as published;
+    - "nothing", row unmasked-grid: the network sees what it predicts and can copy it;
     - "grid": every pixel predicted while hidden; without a segmentor it is the comparison of the supplement's Table 2.
 
     Args:
