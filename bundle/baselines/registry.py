@@ -148,15 +148,15 @@ ENTRIES = (
     Entry("high-pass", "multi-scale high-pass", "classical"),
     Entry("ciecholewski", "Ciecholewski", "classical"),
     Entry("csd", "CSD", "trained", CSD, _csd),
-    Entry("hdogreg-fpn", "HDoGReg-FPN (ResNet-10)", "trained", HDOGREG, _whole),
-    Entry("hdogreg-hybrid", "HDoGReg-Hybrid (ResNet-10)", "trained", HDOGREG, _hybrid),
+    Entry("hdogreg-fpn", "HDoGReg-FPN, ResNet-10", "trained", HDOGREG, _whole),
+    Entry("hdogreg-hybrid", "HDoGReg-Hybrid, ResNet-10", "trained", HDOGREG, _hybrid),
     Entry("deepmica", "DeepMiCa", "trained", DEEPMICA, _deepmica),
     Entry("supervised", "in-domain ceiling", "trained", CEILING, _whole),
     Entry("segai", "SegAI U-Net", "trained", SEGAI, _whole),
     Entry("segai-sp1", "SegAI + R:SP1", "trained", SEGAI, _refined, "difference-of-gaussians"),
     Entry("segai-sp2", "SegAI + R:SP2", "trained", SEGAI, _refined, "top-hat"),
     Entry("segai-genai", "SegAI + R:GenAI", "trained", SEGAI + INPAINTER, _masked),
-    Entry("unmasked-grid", "SegAI + unmasked grid (control)", "trained", SEGAI + INPAINTER, _unmasked),
+    Entry("unmasked-grid", "SegAI + unmasked grid", "trained", SEGAI + INPAINTER, _unmasked),
     # Its own package predicts, wherever it is installed; `NnUNetInferer` reads what it wrote.
     Entry("nnunet", "nnU-Net v2", "predicted"),
 )

@@ -17,7 +17,7 @@ from ..functional.case_statistics import METRICS
 from ..functional.statistics import N_RESAMPLES
 from ..functional.summary import summarise
 from .compare_pictures import dataset_pictures
-from .page import Picture, Section, render_page
+from .page import Section, render_page
 from .panels import PanelCase
 from .tables import MISSING, Cell, Table, by_dataset, caption, dataset_tables, interval, number, p_text, to_csv, to_json
 
@@ -107,7 +107,8 @@ def write_comparison(
         pictures = dataset_pictures(mine, members, shown, seed=seed, n_resamples=n_resamples)
         for name, picture in pictures.items():
             (out / f"{number_:02d}_{name}.png").write_bytes(picture.png)
-        sections.append(_section(dataset, members, list(pictures.values())))
+        tables = [_unmarked(table, systems) for table in dataset_tables(members)]
+        sections.append(Section(dataset, caption(members), tables, list(pictures.values())))
     facts = {"Command": command, "Date": date, "Seed": str(seed), **({"Trial": TRIAL} if trial else {})}
     (out / "table.csv").write_text(to_csv(rows), encoding="utf-8")
     (out / "table.json").write_text(_json(rows, systems, trial), encoding="utf-8")
@@ -172,7 +173,7 @@ def overview(rows: Sequence[Row], systems: Sequence[System], *, reference: str) 
                 )
             cells.append(tuple(line))
         first = " (the main figure)" if metric == MAIN_FIGURE else ""
-        tables.append(Table(f"{METRICS[metric].label}{first}", tuple(columns), tuple(cells)))
+        tables.append(_unmarked(Table(f"{METRICS[metric].label}{first}", tuple(columns), tuple(cells)), systems))
     return tables
 
 
@@ -219,8 +220,13 @@ def _preface(rows: Sequence[Row]) -> str:
     return f"Brackets hold 95% intervals over patients. {tested}. The main figure is {METRICS[MAIN_FIGURE].label}."
 
 
-def _section(dataset: str, members: Sequence[Row], pictures: Sequence[Picture]) -> Section:
-    return Section(dataset, caption(members), dataset_tables(members), pictures)
+def _unmarked(table: Table, systems: Sequence[System]) -> Table:
+    """A table in which no row that supports no claim is marked as best."""
+    silent = {system.shown for system in systems if system.word}
+    cells = tuple(
+        tuple(Cell(cell.text, cell.key) for cell in line) if line[0].text in silent else line for line in table.cells
+    )
+    return Table(table.title, table.columns, cells)
 
 
 def _with_titles(case: PanelCase, named: Mapping[str, System]) -> PanelCase:

@@ -93,6 +93,8 @@ def test_the_table_holds_every_system_and_data_set_once() -> None:
     assert lines["SegAI (not converged)"][1] == "supports no claim"
     figure = next(row for row in rows if row["system"] == "HDoG" and row["dataset"] == "b")["figures"][MAIN_FIGURE]
     assert lines["HDoG"][2].startswith(f"{figure['value']:.3f} [")
+    silent = [cell.best for cells in first.cells for cell in cells if "(" in cells[0].text]
+    assert not any(silent)
     best = [cells[1].best for cells in first.cells]
     values = [cells[1].key for cells in first.cells]
     assert best.index(True) == int(np.nanargmax(np.array(values, float)))
