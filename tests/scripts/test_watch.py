@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -364,3 +365,68 @@ def test_an_interruption_costs_no_attempt(archive: MemoryArchive, tmp_path: Path
     journal = Journal(tmp_path / "out", method=METHOD)
     assert journal.state(hashed(BAD)).attempts == 0
     journal.close()
+
+
+@pytest.mark.parametrize("library", ["highdicom", "requests"])
+def test_a_missing_library_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    if library == "requests":
+        pytest.importorskip("highdicom")
+    monkeypatch.setitem(sys.modules, library, None)
+    monkeypatch.delitem(sys.modules, "bundle.data.archive", raising=False)
+    with pytest.raises(SystemExit, match=f"error: Expected {library}, found none; pip install") as stop:
+        command.main(["--archive", "http://host/x", "--output-dir", str(tmp_path)])
+    assert len(str(stop.value).splitlines()) == 1
+
+
+def test_stopped_while_it_starts_it_ends_cleanly(monkeypatch: pytest.MonkeyPatch, capsys: Any, tmp_path: Path) -> None:
+    def interrupted(_: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(command, "make_watcher", interrupted)
+    command.main(["--archive", "http://host/x", "--output-dir", str(tmp_path)])
+    said = capsys.readouterr().out.splitlines()
+    assert "not a medical device" in said[0]
+    assert said[-1].startswith("stopped")
+
+
+@pytest.fixture
+def empty_archive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the address, an archive with nothing in it."""
+    pytest.importorskip("highdicom")
+    pytest.importorskip("requests")
+    monkeypatch.setattr("bundle.data.archive.Archive.studies", lambda _: {})
+
+
+@pytest.mark.usefixtures("empty_archive")
+@pytest.mark.parametrize(
+    "option", [["--attempts", "0"], ["--interval-s", "0"], ["--settle-s", "-1"], ["--threshold", "1"]]
+)
+def test_wrong_options_are_one_line(tmp_path: Path, option: list[str]) -> None:
+    with pytest.raises(SystemExit, match="error: Expected") as stop:
+        command.main(["--archive", "http://host/x", "--output-dir", str(tmp_path / "out"), "--once", *option])
+    assert len(str(stop.value).splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("empty_archive")
+def test_what_was_given_up_is_told_until_it_is_tried_again(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    journal = Journal(tmp_path, method=METHOD)
+    for _ in range(3):
+        journal.write("started", ["a", "b"])
+    journal.write("stored", ["b"])
+    journal.close()
+    arguments = ["--archive", "http://host/x", "--output-dir", str(tmp_path), "--once", "--method", METHOD]
+    command.main(arguments)
+    assert "given up earlier: 1 views; --retry" in capsys.readouterr().out
+    command.main([*arguments, "--retry"])
+    command.main(arguments)
+    assert "given up" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("empty_archive")
+def test_what_a_killed_run_fetched_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / "study-0123456789abcdef" / "01234567.part" / "views"
+    left.mkdir(parents=True)
+    (left / "view.dcm").write_text("a patient")
+    command.main(["--archive", "http://host/x", "--output-dir", str(tmp_path), "--once"])
+    assert not list(tmp_path.rglob("*.part"))
