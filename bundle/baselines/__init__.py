@@ -12,8 +12,10 @@ from .csd import ContextSensitiveInferer
 from .deepmica import DeepMicaInferer
 from .hdogreg import HybridInferer, nearest_to_perfect
 from .network import NetworkInferer
-from .segai import SignalRefinedInferer
+from .nnunet import NnUNetInferer
+from .segai import GenerativeRefinedInferer, SignalRefinedInferer
 from .tuning import GRIDS, Sweep, Tuned, best_threshold, sweep_classical, tune_classical
+from .virtual_normal import VirtualNormalInferer
 
 __all__ = [
     "GRIDS",
@@ -22,14 +24,17 @@ __all__ = [
     "ContextSensitiveInferer",
     "DeepMicaInferer",
     "DifferenceOfGaussiansInferer",
+    "GenerativeRefinedInferer",
     "HessianDifferenceOfGaussiansInferer",
     "HighPassInferer",
     "HybridInferer",
     "NetworkInferer",
+    "NnUNetInferer",
     "SignalRefinedInferer",
     "Sweep",
     "TopHatInferer",
     "Tuned",
+    "VirtualNormalInferer",
     "best_threshold",
     "nearest_to_perfect",
     "sweep_classical",
