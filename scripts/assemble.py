@@ -19,7 +19,7 @@ from scripts.shipped import ROOT
 
 # What the bundle is, runs on and is documented by; tests and what builds leave behind stay out.
 FOLDERS = ("bundle", "configs", "docs", "models", "scripts")
-FILES = ("LICENSE", "Makefile", "README.md", "pyproject.toml", "requirements*.txt")
+FILES = ("LICENSE", "Makefile", "README.md", "mkdocs.yml", "pyproject.toml", "requirements*.txt")
 CACHES = ("__pycache__", "*.py[cod]", ".*", "*.egg-info")
 WEIGHTS = ("model.pt", "generator_ema.pt")
 # `monai.bundle.load` reads configs as JSON alone.
