@@ -52,7 +52,8 @@ figcaption .tools { margin-left: auto; display: inline-flex; gap: .3rem; align-i
 .at-left .side, .at-left .scale { left: .8rem; } .at-right .side, .at-right .scale { right: .8rem; }
 .layer { opacity: var(--opacity); }
 .mark, .ring, .frame { fill: none; stroke-width: 1.3px; vector-effect: non-scaling-stroke; }
-.ring { r: max(calc(var(--unit, 6) * 7px), calc(var(--own) * 1px)); stroke-opacity: .85; }
+.ring { r: max(calc(var(--unit, 6) * 7px), calc(var(--own) * 1px)); stroke-opacity: .85;
+  pointer-events: all; }
 .clustered { stroke: var(--clustered); } .isolated { stroke: var(--isolated); }
 .frame { stroke: var(--box); stroke-dasharray: 6 4; pointer-events: none; }
 .frame.active { stroke-width: 3px; stroke-dasharray: none; }
@@ -93,7 +94,10 @@ footer { margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: .8r
   :root { --page: #fff; --panel: #fff; --text: #000; --quiet: #333; --line: #aaa; --notice: #fff; --notice-text: #000; }
   body { font-size: 10pt; } main { max-width: none; padding: 0; }
   .notice { border: 2px solid #000; margin-bottom: .5rem; }
-  .toolbar, figcaption .tools, .hint { display: none; } * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  .toolbar, figcaption .tools, .hint { display: none; }
+  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  .scroll { overflow: visible; } table { font-size: 8pt; width: 100%; }
+  th, td { padding-right: .5rem; white-space: normal; }
   .row, .card, .view, tr { break-inside: avoid; } .stage > svg { height: 98mm; }
   .cards { grid-template-columns: repeat(3, 1fr); }
 }

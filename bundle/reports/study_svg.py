@@ -47,14 +47,13 @@ def _layer(layer: Layer, *, kind: str, key: str) -> str:
     marks, rings = [], []
     for finding, path in zip(report["findings"], layer.paths, strict=True):
         colour = "isolated" if finding["cluster"] is None else "clustered"
-        told = f"<title>{escape(finding_text(finding))}</title>"
-        marks.append(f'<path id="{key}-p{finding["id"]}" class="mark {colour}" d="{path}">{told}</path>')
+        marks.append(f'<path id="{key}-p{finding["id"]}" class="mark {colour}" d="{path}"/>')
         row, column = finding["centroid_px"]
         top, left, bottom, right = finding["box_px"]
         own = max(bottom - top, right - left) / 2 + RING_MARGIN_PX
         rings.append(
             f'<circle class="ring {colour}" cx="{column + 0.5:.1f}" cy="{(row + 0.5) * ratio:.1f}" r="{own:.1f}" '
-            f'style="--own: {own:.1f}">{told}</circle>'
+            f'style="--own: {own:.1f}"><title>{escape(finding_text(finding))}</title></circle>'
         )
     frames = "".join(_frame(cluster, report, key) for cluster in report["clusters"])
     turned = f'transform="scale(1 {ratio:.6g})"'
