@@ -13,7 +13,7 @@ PLUGINS = (
     "/usr/local/share/orthanc/plugins/libOrthancDicomWeb.so",
 )
 USER, PASSWORD = "watcher", "a password"
-START_S = 60.0
+START_S = 180.0
 
 
 def binary() -> str | None:
@@ -85,7 +85,7 @@ class Orthanc:
         """Let files be pushed by C-STORE."""
         subprocess.run(
             ["dcmsend", "-aec", "ORTHANC", "127.0.0.1", str(self.dicom_port), *map(str, paths)],
-            check=True, capture_output=True, timeout=60,
+            check=True, capture_output=True, timeout=START_S,
         )  # fmt: skip
 
 
