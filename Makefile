@@ -4,7 +4,7 @@ VENV ?= .venv
 COMPAT ?= .venv-compat
 BIN = $(VENV)/bin
 
-.PHONY: demo test quick check format compat clean
+.PHONY: demo test quick check format compat docs zoo clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m scripts.demo
@@ -39,6 +39,14 @@ $(COMPAT)/.installed: requirements-compat.txt
 	$(PYTHON) -m venv $(COMPAT)
 	$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-compat.txt
 	touch $@
+
+# API pages and documents as a site, in build/site.
+docs: $(VENV)/.installed
+	$(BIN)/python -m mkdocs build --strict
+
+# The folder and zip for MONAI's model zoo.
+zoo: $(VENV)/.installed
+	$(BIN)/python -m scripts.assemble --output-dir build/zoo
 
 clean:
 	rm -rf $(VENV) $(COMPAT) demo_output eval mlruns mlruns.db

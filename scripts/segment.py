@@ -41,7 +41,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         help="segmentor: one pass; augmentation: mean over flips and turns where anything is seen; ttgpr: refined by "
         "the generator (default: augmentation; ttgpr with --preset, --settings or --trace)",
     )
-    parser.add_argument("--preset", help="preset of TT-GPR: default, or paper (slow)")
+    parser.add_argument("--preset", help="preset of TT-GPR: default, fast, or paper (slow)")
     group = parser.add_mutually_exclusive_group()
     group.add_argument("--threshold", type=float, help="probability that counts as a finding (default: 0.5)")
     group.add_argument("--fp-per-cm2", type=float, help="wanted false positives per cm2 of clean tissue instead")

@@ -26,7 +26,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--min-precision", type=float, help="of objects (default: what the segmentor alone has at 0.5, less 0.05)"
     )
-    parser.add_argument("--preset", default="default", help="settings to start from: default, or paper (slow)")
+    parser.add_argument("--preset", default="default", help="settings to start from: default, fast, or paper (slow)")
     parser.add_argument("--storage", help="URL of the study's database (default: sqlite, study.db where results go)")
     parser.add_argument("--price-only", action="store_true", help="print the price and stop")
     parser.add_argument("--region", default="breast", help="breast, image, or roi:FOLDER (default: %(default)s)")
