@@ -73,7 +73,7 @@ class InjectionRanges:
     cnr_spread: float = 0.35
     by_thickness_share: float = 0.5
     blur_sigma_mm: tuple[float, float] = (0.025, 0.065)
-    shape_shares: tuple[float, float, float, float] = (0.33, 0.42, 0.17, 0.08)
+    shape_shares: tuple[float, float, float, float] = (0.35, 0.45, 0.12, 0.08)
 
 
 def sample_injection(

@@ -20,8 +20,6 @@ DIAMETER_RANGE_MM = (0.1, 1.0)
 # Points per pixel along each axis; small puncta need more of them.
 OVERSAMPLING, FINE_OVERSAMPLING = 3, 6
 FINE_REACH_PX = 1.5
-# Casts of ducts run from short rods to fine lines of some ten times their width.
-ROD_BEADS = (3, 15)
 # Where contrast follows the thickness, this one has the contrast that is drawn.
 REFERENCE_MM = 0.25
 
@@ -98,7 +96,7 @@ def _sample_rod(rng: np.random.Generator, *, width_mm: float) -> NDArray[np.floa
     angle = rng.uniform(0, 2 * math.pi)
     position = np.zeros(2)
     beads = []
-    length = round(math.exp(rng.uniform(math.log(ROD_BEADS[0]), math.log(ROD_BEADS[1]))))
+    length = int(rng.integers(3, 9))
     for bead in range(length):
         angle += rng.normal(0.0, 0.25)
         half = width_mm / 2 * rng.uniform(0.7, 1.2)
