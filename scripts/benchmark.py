@@ -238,7 +238,7 @@ def report(
 ) -> None:
     """Write tables, plots and the page, and print the table and the times."""
     systems = systems_of(records)
-    reference = next((name for name in systems if name.startswith(REFERENCE)), None)
+    reference = next((name for name in systems if name.startswith(arguments.reference)), None)
     write_report(
         arguments.output_dir,
         records,
@@ -259,6 +259,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True)
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(DEFAULT_SYSTEMS))
+    common.add_argument(
+        "--reference",
+        choices=SYSTEMS,
+        default=REFERENCE,
+        help="system the others are compared with (default: %(default)s)",
+    )
     common.add_argument("--refine", action="store_true", help="TT-GPR too; its price is printed first")
     common.add_argument("--price-only", action="store_true", help="print the price of TT-GPR and stop")
     common.add_argument("--models-dir", type=Path, help="folder of other weights than the shipped ones")
