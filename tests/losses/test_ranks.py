@@ -74,7 +74,7 @@ def test_two_ranks_have_the_loss_and_the_gradient_of_one_process(tmp_path: Path)
         value = loss(network(inputs), target)
         value.backward()
         for rank in range(RANKS):
-            found, gradients, validated = torch.load(tmp_path / f"rank_{rank}.pt")[name]
+            found, gradients, validated = torch.load(tmp_path / f"rank_{rank}.pt", weights_only=True)[name]
             torch.testing.assert_close(found, value.detach())
             for gradient, expected in zip(gradients, _gradients(network), strict=True):
                 torch.testing.assert_close(gradient, expected, atol=1e-6, rtol=1e-4)
