@@ -88,7 +88,7 @@ def test_networks_and_inferers_work_from_anywhere(python: str, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_the_quickstart_runs_as_it_is_printed(python: str, tmp_path: Path) -> None:
-    assert len(CODE[0].splitlines()) == 3
+    assert sum(bool(line) for line in CODE[0].splitlines()) == 3
     before = "import torch\nimage, network = torch.rand(1, 1, 300, 280) - 0.5, torch.nn.Conv2d(1, 1, 3, padding=1)\n"
     after = "assert logits.shape == image.shape and torch.isfinite(logits).all()\n"
     _run(python, "-c", before + CODE[0] + after, cwd=tmp_path)
