@@ -52,15 +52,15 @@ def one_line_errors() -> Iterator[None]:
         raise SystemExit(f"error: {line}") from None
 
 
-def run_config(name: str, options: dict[str, Any], **workflow: Any) -> None:
-    """Run configs/NAME.yaml as MONAI's inference workflow.
+def open_config(name: str, options: dict[str, Any], **workflow: Any) -> ConfigWorkflow:
+    """Parse configs/NAME.yaml as MONAI's inference workflow, without running it.
 
     Args:
         name: of the config.
         options: its ids and their values.
         **workflow: arguments of `ConfigWorkflow`.
     """
-    running = ConfigWorkflow(
+    opened = ConfigWorkflow(
         config_file=str(ROOT / "configs" / f"{name}.yaml"),
         meta_file=str(ROOT / "configs" / "metadata.json"),
         logging_file=False,
@@ -69,5 +69,10 @@ def run_config(name: str, options: dict[str, Any], **workflow: Any) -> None:
         **workflow,
         **options,
     )
-    running.initialize()
-    running.run()
+    opened.initialize()
+    return opened
+
+
+def run_config(name: str, options: dict[str, Any], **workflow: Any) -> None:
+    """Run configs/NAME.yaml; arguments as of `open_config`."""
+    open_config(name, options, **workflow).run()

@@ -6,19 +6,19 @@ DICOM, SEG and SR objects (docs/dicom_results.md).
 
 import argparse
 import json
-import logging
-import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from bundle.data import MammogramWarning
+from bundle.data import MammogramError, find_mammograms
 from bundle.data.studies import Study, group_studies
 from bundle.functional.findings import METHODS
 from scripts import dicom_results, segment_dicom
-from scripts.command import one_line_errors, run_config
+from scripts.command import one_line_errors
 from scripts.segment_report import write_reports
+from scripts.segment_view import ViewSegmenter, quiet
 
 DEFAULT_METHOD = "augmentation"
 KEEP_FIRST_PASS = {
@@ -35,6 +35,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.segment", description=__doc__)
     parser.add_argument("input", help="a file or a folder: MG DICOM, PNG, TIFF, JPEG or NIfTI")
     parser.add_argument("--output-dir", default="output", help="where results go (default: %(default)s)")
+    add_options(parser)
+    return parser.parse_args(argv)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what `overrides` reads, and which results are wanted."""
     parser.add_argument(
         "--method",
         choices=METHODS,
@@ -64,7 +70,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--show-patient", action="store_true", help="name, ID, dates and file names on the page; left out by default"
     )
-    return parser.parse_args(argv)
 
 
 def overrides(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -118,13 +123,33 @@ def tuned_settings(path: Path) -> dict[str, Any]:
         raise ValueError(f"Expected best.json of python -m scripts.tune at {path}, got none; tune first") from error
 
 
+def segment_all(options: Mapping[str, Any]) -> None:
+    """Segment every view of the input; afterwards say what was refused.
+
+    Args:
+        options: from `overrides`.
+
+    Raises:
+        MammogramError: if there is nothing to read.
+        SystemExit: status 1 if a view was refused.
+    """
+    files = find_mammograms(options["input"])
+    segment, refused = ViewSegmenter(options), 0
+    for item in tqdm(files, desc="Views", unit="view"):
+        try:
+            segment(item["image"])
+        except MammogramError as refusal:
+            refused += 1
+            tqdm.write(f"refused: {refusal}")
+    print(f"{len(files)} views: {len(files) - refused} segmented, {refused} refused")
+    if refused:
+        raise SystemExit(1)
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Run configs/inference.yaml, then make objects and pages of what it wrote."""
+    """Segment the views, then make objects and pages of what was written."""
     arguments = parse(argv)
-    warnings.simplefilter("ignore")
-    warnings.simplefilter("always", MammogramWarning)
-    warnings.showwarning = _tell  # type: ignore[assignment]
-    logging.disable(logging.WARNING)
+    quiet(_tell)
     refused = False
     try:
         with one_line_errors():
@@ -132,7 +157,7 @@ def main(argv: list[str] | None = None) -> None:
                 dicom_results.builders(dicom_results.KINDS)  # says at once if highdicom is missing
             options = overrides(arguments)
             _check_output(arguments)
-            run_config("inference", options)
+            segment_all(options)
     except SystemExit as stop:
         # Status 1 says that a view was refused; the others' objects are still wanted, and the status comes again.
         if stop.code != 1:

@@ -6,7 +6,7 @@ from typing import Any
 from torch.utils.data import IterableDataset
 from tqdm import tqdm
 
-from .errors import root_mammogram_error
+from .errors import MammogramError, root_mammogram_error
 from .find import find_mammograms
 
 
@@ -40,13 +40,28 @@ class ViewStream(IterableDataset):
         self.refused, self.done = [], 0
         for item in tqdm(self.files(), desc="Views", unit="view"):
             try:
-                view = self.transform(item)
-            except (RuntimeError, ValueError) as error:
-                refusal = root_mammogram_error(error)
-                if refusal is None:
-                    raise
+                view = read_view(item, self.transform)
+            except MammogramError as refusal:
                 self.refused.append(str(refusal))
                 tqdm.write(f"refused: {refusal}")
                 continue
             self.done += 1
             yield view
+
+
+def read_view(item: Mapping[str, Any], transform: Callable[[Mapping[str, Any]], dict]) -> dict:
+    """One view, transformed.
+
+    Args:
+        item: {"image": path}.
+        transform: as of `ViewStream`.
+
+    Raises:
+        MammogramError: in one line, if the file cannot be read, whatever MONAI wraps around that.
+    """
+    try:
+        return transform(item)
+    except (RuntimeError, ValueError) as error:
+        if (refusal := root_mammogram_error(error)) is None:
+            raise
+        raise refusal from error

@@ -1,5 +1,6 @@
 """What training needs beside MONAI's engines."""
 
+from .inference import segment_view as segment_view
 from .inference import segment_views as segment_views
 from .pictures import generator_panels as generator_panels
 from .pictures import segmentor_panels as segmentor_panels

@@ -1,8 +1,10 @@
-"""Runs an evaluator over the views of a stream and ends with the exit status that a shell expects."""
+"""Runs an evaluator over the views of a stream, or over one view after the other."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ignite.engine import Engine
+from monai.data import DataLoader
 
 
 def segment_views(evaluator: Engine, stream: Any) -> None:
@@ -23,3 +25,15 @@ def segment_views(evaluator: Engine, stream: Any) -> None:
     print(f"{stream.done + len(stream.refused)} views: {stream.done} segmented, {len(stream.refused)} refused")
     if stream.refused:
         raise SystemExit(1)
+
+
+def segment_view(evaluator: Any, view: Mapping[str, Any]) -> None:
+    """Segment one view that is in memory; the evaluator's handlers and post-processing write the results.
+
+    Args:
+        evaluator: MONAI evaluator; its own data loader is replaced.
+        view: as the config's pre-processing returns it, without the axis of the batch.
+    """
+    evaluator.data_loader = DataLoader([view], batch_size=1)
+    evaluator.state.epoch_length = 1
+    evaluator.run()

@@ -176,12 +176,12 @@ def test_segment_writes_the_objects_of_what_it_could_read(tmp_path: Path, monkey
     if refused:
         (views / "bad.dcm").write_bytes(b"no image")
 
-    def inference(name: str, options: dict[str, Any]) -> None:
+    def inference(options: dict[str, Any]) -> None:
         write_exam_results(source, results)
         if refused:
             raise SystemExit(1)
 
-    monkeypatch.setattr(segment, "run_config", inference)
+    monkeypatch.setattr(segment, "segment_all", inference)
     status = 0
     try:
         segment.main([str(views), "--output-dir", str(results), "--dicom"])
@@ -193,6 +193,6 @@ def test_segment_writes_the_objects_of_what_it_could_read(tmp_path: Path, monkey
 
 def test_segment_writes_none_on_request(tmp_path: Path, monkeypatch: Any) -> None:
     source = write_exam(tmp_path / "view.dcm")
-    monkeypatch.setattr(segment, "run_config", lambda *_: write_exam_results(source, tmp_path / "out"))
+    monkeypatch.setattr(segment, "segment_all", lambda *_: write_exam_results(source, tmp_path / "out"))
     segment.main([str(source), "--output-dir", str(tmp_path / "out"), "--no-dicom"])
     assert _written(tmp_path / "out") == {}

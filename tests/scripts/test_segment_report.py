@@ -18,7 +18,7 @@ from tests.reports.study_exam import COLUMNS, ROWS, VIEWS, write_exam, write_res
 def inference(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of the networks: results of every view that can be read, and status 1 if one cannot."""
 
-    def run(name: str, options: dict[str, Any]) -> None:
+    def run(options: dict[str, Any]) -> None:
         refused = False
         for item in find_mammograms(options["input"]):
             try:
@@ -28,7 +28,7 @@ def inference(monkeypatch: pytest.MonkeyPatch) -> None:
         if refused:
             raise SystemExit(1)
 
-    monkeypatch.setattr(segment, "run_config", run)
+    monkeypatch.setattr(segment, "segment_all", run)
 
 
 def _names(out: Path) -> set[str]:
