@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ignite.engine import Engine
-from monai.data import DataLoader
+from monai.data import DataLoader, Dataset
 
 
 def segment_views(evaluator: Engine, stream: Any) -> None:
@@ -34,6 +34,6 @@ def segment_view(evaluator: Any, view: Mapping[str, Any]) -> None:
         evaluator: MONAI evaluator; its own data loader is replaced.
         view: as the config's pre-processing returns it, without the axis of the batch.
     """
-    evaluator.data_loader = DataLoader([view], batch_size=1)
+    evaluator.data_loader = DataLoader(Dataset([view]), batch_size=1)
     evaluator.state.epoch_length = 1
     evaluator.run()
