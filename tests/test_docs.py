@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 METHOD = (ROOT / "docs" / "method.md").read_text()
 FUNCTION = re.compile(r"`(bundle/[\w/]+\.py):([\w.]+)`")
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+# Every table in these is one of promises: promise, test, figure.
+PROMISES = ("reliability.md",)
 EQUATIONS = [str(number) for number in range(1, 25)]
 FOLDERS = (".ci", "bundle", "configs", "docs", "models", "scripts", "tests")
 TEXTS = ("", ".cfg", ".json", ".md", ".py", ".toml", ".txt", ".yaml", ".yml")
@@ -67,6 +69,22 @@ def test_a_named_function_exists(path: str, name: str) -> None:
 @pytest.mark.parametrize(("path", "name"), sorted(set(TEST.findall(METHOD))))
 def test_a_named_test_exists(path: str, name: str) -> None:
     assert name in _functions_of(path)
+
+
+def _promises() -> list[str]:
+    """Lines of the tables of promises, without their headings."""
+    lines = [line for name in PROMISES for line in (ROOT / "docs" / name).read_text().splitlines()]
+    return [line for line in lines if line[:1] == "|" and not re.match(r"\| promise \||\|-", line)]
+
+
+def test_every_promise_has_a_test_that_exists() -> None:
+    promises = _promises()
+    assert len(promises) > 5
+    for line in promises:
+        tests = TEST.findall(line)
+        assert tests, line
+        for path, name in tests:
+            assert name in _functions_of(path), line
 
 
 @pytest.mark.parametrize("document", _documents(), ids=lambda path: path.name)

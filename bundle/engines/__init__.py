@@ -1,5 +1,8 @@
 """What training needs beside MONAI's engines."""
 
+from .averaging import RunningAverage as RunningAverage
+from .checkpoints import FinalWeights as FinalWeights
+from .checkpoints import ResumableCheckpoints as ResumableCheckpoints
 from .inference import segment_view as segment_view
 from .inference import segment_views as segment_views
 from .pictures import generator_panels as generator_panels
@@ -11,7 +14,6 @@ from .tracking import SamplePictures as SamplePictures
 from .tracking import TrackableLoss as TrackableLoss
 from .tracking import TrackedParameters as TrackedParameters
 from .training import ClipGradients as ClipGradients
-from .training import ResumableCheckpoints as ResumableCheckpoints
 from .training import StopOnNonFiniteLoss as StopOnNonFiniteLoss
 from .training import TrainingProgress as TrainingProgress
 from .training import prepare_flow_batch as prepare_flow_batch

@@ -1,7 +1,6 @@
-"""What MONAI's trainers lack: batches of the flow, checkpoints that resume, a stop at NaN, a progress bar."""
+"""What MONAI's trainers lack: batches of the flow, clipped gradients, a stop at NaN, a progress bar."""
 
 import math
-import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 from ignite.engine import Engine, Events
-from ignite.handlers import Checkpoint, DiskSaver, ProgressBar
+from ignite.handlers import ProgressBar
 from monai.engines.utils import IterationEvents
-from monai.handlers import CheckpointLoader
 from torch import Tensor
+
+from .durable import write_durably
 
 
 def prepare_flow_batch(
@@ -50,52 +50,6 @@ class ClipGradients:
         torch.nn.utils.clip_grad_norm_(self.parameters, self.max_norm)
 
 
-class ResumableCheckpoints:
-    """Saves training atomically after every few epochs, and goes on from the newest readable checkpoint at the start.
-
-    Args:
-        directory: where `checkpoint_N.pt` lie, N the epoch.
-        objects: what to save: networks, optimiser, schedule; the trainer itself is added.
-        every_epochs: how often.
-        keep: how many of the newest stay.
-    """
-
-    def __init__(self, directory: str, objects: dict[str, Any], *, every_epochs: int = 1, keep: int = 2) -> None:
-        self.directory, self.objects, self.every_epochs, self.keep = Path(directory), objects, every_epochs, keep
-
-    def attach(self, engine: Engine) -> None:
-        """Attach to a trainer."""
-        objects = {**self.objects, "trainer": engine}
-        engine.add_event_handler(Events.STARTED, self._resume, objects)
-        save = Checkpoint(
-            objects,
-            DiskSaver(str(self.directory), require_empty=False, atomic=True),
-            n_saved=self.keep,
-            global_step_transform=lambda trainer, _: trainer.state.epoch,
-        )
-        engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.every_epochs), save)
-
-    def _resume(self, engine: Engine, objects: dict[str, Any]) -> None:
-        for path in newest_checkpoints(self.directory):
-            try:
-                CheckpointLoader(str(path), objects, map_location={})(engine)
-            except (RuntimeError, EOFError, KeyError, OSError) as error:
-                engine.logger.warning(f"Skipped the unreadable checkpoint {path.name}: {type(error).__name__}")
-                continue
-            engine.logger.info(f"Resumed from {path.name} at epoch {engine.state.epoch}")
-            return
-
-
-def newest_checkpoints(directory: Path) -> list[Path]:
-    """Checkpoints of a directory, newest epoch first."""
-    found = [
-        (int(match[1]), path)
-        for path in directory.glob("checkpoint_*.pt")
-        if (match := re.fullmatch(r"checkpoint_(\d+)", path.stem))
-    ]
-    return [path for _, path in sorted(found, reverse=True)]
-
-
 def loss_of(output: Any) -> float:
     """The loss in a trainer's output, decollated or not."""
     loss = (output[0] if isinstance(output, list) else output)["loss"]
@@ -126,7 +80,7 @@ class TrainingProgress:
 
     Args:
         label: name of the network.
-        losses_path: CSV file to which `epoch,mean_loss` are appended; None keeps nothing.
+        losses_path: CSV file of `epoch,mean_loss`, each epoch once however often it was run; None keeps nothing.
     """
 
     def __init__(self, label: str, *, losses_path: str | None = None) -> None:
@@ -169,6 +123,12 @@ class TrainingProgress:
             f"{waited:.1%} of the time waiting for data"
         )
         if self.losses_path is not None:
-            self.losses_path.parent.mkdir(parents=True, exist_ok=True)
-            with self.losses_path.open("a") as file:
-                file.write(f"{engine.state.epoch},{mean:.6f}\n")
+            write_loss(self.losses_path, engine.state.epoch, mean)
+
+
+def write_loss(path: Path, epoch: int, loss: float) -> None:
+    """Put `epoch,loss` at the end of a CSV file; lines of this epoch and later ones, from before a stop, go."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in lines if (first := line.split(",")[0]).isdigit() and int(first) < epoch]
+    text = "".join(f"{line}\n" for line in [*kept, f"{epoch},{loss:.6f}"])
+    write_durably(path, lambda file: file.write(text.encode()))

@@ -11,15 +11,13 @@ from monai.engines import SupervisedTrainer
 from monai.inferers import SimpleInferer
 from torch.utils.data import Dataset
 
-from bundle.data.synthetic_pairs import SampleNumberSampler
 from bundle.engines import (
     ClipGradients,
-    ResumableCheckpoints,
     StopOnNonFiniteLoss,
     TrainingProgress,
     prepare_flow_batch,
 )
-from bundle.engines.training import loss_of, newest_checkpoints
+from bundle.engines.training import loss_of, write_loss
 
 
 class Numbers(Dataset):
@@ -63,50 +61,6 @@ def test_gradients_are_clipped_before_the_step() -> None:
     assert max(_gradient_norms(lambda parameters: ClipGradients(parameters, max_norm=0.5))) == pytest.approx(
         0.5, rel=1e-3
     )
-
-
-def _train(directory: Path, *, epochs: int) -> torch.nn.Linear:
-    torch.manual_seed(0)
-    network = torch.nn.Linear(1, 1)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.05)
-    dataset = Numbers()
-    trainer = SupervisedTrainer(
-        device=torch.device("cpu"),
-        max_epochs=epochs,
-        train_data_loader=DataLoader(dataset, batch_size=2, sampler=SampleNumberSampler(dataset)),
-        network=network,
-        optimizer=optimizer,
-        loss_function=torch.nn.MSELoss(),
-        inferer=SimpleInferer(),
-        train_handlers=[
-            ResumableCheckpoints(str(directory), {"network": network, "optimizer": optimizer}),
-            StopOnNonFiniteLoss(),
-        ],
-        decollate=False,
-    )
-    trainer.run()
-    return network
-
-
-def test_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
-    whole = _train(tmp_path / "whole", epochs=5)
-    _train(tmp_path / "halves", epochs=2)
-    resumed = _train(tmp_path / "halves", epochs=5)
-    assert torch.equal(whole.weight, resumed.weight)
-    assert torch.equal(whole.bias, resumed.bias)
-
-
-def test_truncated_checkpoint_is_skipped(tmp_path: Path) -> None:
-    whole = _train(tmp_path / "whole", epochs=4)
-    _train(tmp_path / "cut", epochs=3)
-    newest = newest_checkpoints(tmp_path / "cut")[0]
-    newest.write_bytes(newest.read_bytes()[:200])
-    assert torch.equal(_train(tmp_path / "cut", epochs=4).weight, whole.weight)
-
-
-def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
-    _train(tmp_path, epochs=5)
-    assert [path.name for path in newest_checkpoints(tmp_path)] == ["checkpoint_5.pt", "checkpoint_4.pt"]
 
 
 def test_nan_stops_the_run() -> None:
@@ -163,3 +117,16 @@ def test_time_spent_on_slow_data_is_reported(tmp_path: Path, monkeypatch: pytest
     shares = [float(match[1]) / 100 for line in said if (match := re.search(r"([0-9.]+)% of the time", line))]
     assert len(shares) == 2
     assert all(0.3 < share <= 1.0 for share in shares)
+
+
+def test_an_epoch_that_is_run_again_has_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "losses.csv"
+    for epoch, loss in ((1, 3.0), (2, 2.0), (3, 1.0), (2, 2.0)):
+        write_loss(path, epoch, loss)
+    assert path.read_text() == "1,3.000000\n2,2.000000\n"
+
+
+def test_a_line_that_a_stop_cut_short_goes(tmp_path: Path) -> None:
+    (tmp_path / "losses.csv").write_text("1,3.000000\n2,2.0000\nx")
+    write_loss(tmp_path / "losses.csv", 2, 2.0)
+    assert (tmp_path / "losses.csv").read_text() == "1,3.000000\n2,2.000000\n"
