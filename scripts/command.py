@@ -2,16 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pickle import UnpicklingError
 from typing import Any
 
 from monai.bundle import ConfigWorkflow
 
 from bundle.data import root_mammogram_error
 from scripts.shipped import ROOT
-
-# How torch begins when weights are of another architecture.
-MISFIT = "Error(s) in loading state_dict"
 
 
 def refusal_line(error: BaseException) -> str | None:
@@ -22,18 +18,8 @@ def refusal_line(error: BaseException) -> str | None:
     while cause is not None:
         if isinstance(cause, (ValueError, OSError)):
             return " ".join(str(cause).split())
-        if isinstance(cause, RuntimeError) and MISFIT in str(cause):
-            return _misfit_line(str(cause))
-        if isinstance(cause, UnpicklingError):
-            return "Expected weights in models/ as torch.save writes them, got another file; fetch them again"
         cause = cause.__cause__
     return None
-
-
-def _misfit_line(text: str) -> str:
-    # MONAI puts its own words in front; torch's second line is the first difference.
-    first = text[text.index(MISFIT) :].splitlines()[1:2] or ["another layout"]
-    return f"Expected weights in models/ that fit the config's networks, got others: {first[0].strip()[:150]}"
 
 
 @contextmanager

@@ -117,6 +117,8 @@ def export_torchscript(name: str, path: Path) -> Path:
         The file.
     """
     source, config = SOURCES[name], ROOT / "configs"
+    # MONAI takes what fits of any file; this refuses other weights than the shipped ones.
+    shipped_network(name)
     logging.getLogger("monai.bundle.scripts").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         # Scripting is deprecated, but it is what MONAI and its model zoo ask for.

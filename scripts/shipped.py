@@ -7,8 +7,6 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
-from bundle.networks import load_weights
-
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -35,10 +33,11 @@ def shipped_inferers(
     """
     parser = _parser(method="ttgpr", **overrides)
     models = Path(models_dir) if models_dir else ROOT / "models"
-    parser.update({"generator::path": str(models / "generator_ema.pt")})
-    network = parser.get_parsed_content("network")
-    load_weights(network, str(models / "model.pt"), device=parser.get_parsed_content("device"))
-    return parser.get_parsed_content("segmentor_inferer"), parser.get_parsed_content("refined_inferer"), network
+    paths = {"network::path": models / "model.pt", "generator::path": models / "generator_ema.pt"}
+    parser.update({id: str(path) for id, path in paths.items()})
+    names = ("segmentor_inferer", "refined_inferer", "network")
+    segment, refine, network = (parser.get_parsed_content(name) for name in names)
+    return segment, refine, network
 
 
 def _parser(**overrides: Any) -> ConfigParser:
