@@ -6,9 +6,6 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ignite.engine import Events
-from monai.handlers import CheckpointLoader
-
 from bundle.data import MammogramWarning
 from bundle.data.view_stream import read_view
 from bundle.engines import segment_view
@@ -31,11 +28,6 @@ class ViewSegmenter:
     def __init__(self, options: Mapping[str, Any]) -> None:
         content = open_config("inference", dict(options)).parser.get_parsed_content
         self.evaluator, self.transform = content("evaluator"), content("preprocessing")
-        for handler in content("handlers"):
-            if isinstance(handler, CheckpointLoader):
-                # It would read the weights again for every view.
-                handler(self.evaluator)
-                self.evaluator.remove_event_handler(handler, Events.STARTED)
 
     def __call__(self, path: str | os.PathLike[str]) -> None:
         """Segment a view and write its results.
