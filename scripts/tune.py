@@ -23,6 +23,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--output-dir", default="output", help="where results go (default: %(default)s)")
     parser.add_argument("--trials", type=int, default=100, help="earlier ones included (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the sampler (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the study (default: %(default)s)")
     parser.add_argument(
         "--min-precision", type=float, help="of objects (default: what the segmentor alone has at 0.5, less 0.05)"
     )

@@ -18,9 +18,11 @@ from tqdm import tqdm
 
 from ..functional.objects import ObjectCounts, add_counts
 from ..functional.refinement_settings import RefinementSettings, change
+from .durable import write_durably
 from .evaluation import FROC_THRESHOLDS, fingerprint
 from .tracking import write_figure
 from .tuning_cases import THRESHOLD, Refinement, figures_of, threshold_of
+from .tuning_claims import Claims
 from .tuning_study import (
     Outcome,
     best_trial,
@@ -33,9 +35,11 @@ from .tuning_study import (
     trials_csv,
 )
 from .tuning_tracking import log_trials
+from .tuning_workers import Workers
 
 # The precision may fall by this much below the untouched segmentor's, if nothing else is asked for.
 PRECISION_LOSS = 0.05
+STUDY, SQLITE = "study.db", "sqlite:///"
 
 
 def tune(
@@ -48,10 +52,13 @@ def tune(
     min_precision: float | None = None,
     storage: str | None = None,
     tracking: bool = False,
+    workers: int = 1,
     preset: str = "default",
     price_only: bool = False,
 ) -> dict[str, Any] | None:
     """Run the study and write what it found: best.json, trials.csv, importances.csv and importances.png.
+
+    Several processes may do so in one folder, or with one storage, at the same time.
 
     Args:
         refinement: cases and networks.
@@ -62,6 +69,7 @@ def tune(
         min_precision: of objects, over all cases; the segmentor's at 0.5, less 0.05, when None.
         storage: URL of the study's database; sqlite:///OUTPUT_DIR/study.db when None.
         tracking: log every trial to MLflow, OUTPUT_DIR/mlruns.db unless MLFLOW_TRACKING_URI says otherwise.
+        workers: processes that share the study; all but this one run the command that this one runs.
         preset: name of the settings that a trial starts from, for best.json.
         price_only: print the price and stop.
 
@@ -76,25 +84,28 @@ def tune(
     if price_only:
         return None
     folder = Path(output_dir)
+    helpers = Workers(workers, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    control = refinement.control()
-    if not control[0].tp + control[0].fn:
-        raise ValueError("Expected at least one calcification to tune on, got none; add labelled views")
-    untouched = figures_of(control[len(control) // 2])
-    least = untouched["precision"] - PRECISION_LOSS if min_precision is None else float(min_precision)
-    study = open_study(
-        storage or f"sqlite:///{(folder / 'study.db').resolve().as_posix()}",
-        name="refinement",
-        identity=fingerprint(refinement.identity, json.dumps(space, sort_keys=True), least),
-    )
+    url = storage or f"sqlite:///{(folder / STUDY).resolve().as_posix()}"
+    claims = claims_of(url, folder)
+    with claims.alone():
+        # The first process makes the first passes, the others find them.
+        control = refinement.control()
+        if not control[0].tp + control[0].fn:
+            raise ValueError("Expected at least one calcification to tune on, got none; add labelled views")
+        untouched = figures_of(control[len(control) // 2])
+        least = untouched["precision"] - PRECISION_LOSS if min_precision is None else float(min_precision)
+        identity = fingerprint(refinement.identity, json.dumps(space, sort_keys=True), least)
+        study = open_study(url, name="refinement", identity=identity)
     names = list(space)
-    with tqdm(total=trials, initial=len(finished(study)), desc="Trials", unit="trial") as bar:
+    with helpers, tqdm(total=trials, initial=len(finished(study)), desc="Trials", unit="trial") as bar:
 
-        def after(study: Any) -> None:
-            bar.update()
-            (folder / "trials.csv").write_text(trials_csv(study, names), encoding="utf-8")
-            if tracking:
-                log_trials(study, folder)
+        def record(study: Any) -> None:
+            with claims.alone():
+                bar.update(len(finished(study)) - bar.n)
+                write_text(folder / "trials.csv", trials_csv(study, names))
+                if tracking:
+                    log_trials(study, folder)
 
         run_trials(
             study,
@@ -103,27 +114,53 @@ def tune(
             trials=trials,
             seed=seed,
             steps=len(refinement.cases),
+            claims=claims,
             first=_start(refinement.base, space),
-            after=after,
+            after=record,
         )
+        # Of trials whose process died before it could.
+        record(study)
+    segmentor = {"at 0.5": untouched, "at its best threshold": best_control(control, least)}
+    with claims.alone():
+        return _write_best(study, folder, {"preset": preset, "min_precision": least, "segmentor": segmentor})
+
+
+def claims_of(storage: str, folder: Path) -> Claims:
+    """Claims of all processes of this machine on a study: beside a SQLite file, else in the output folder."""
+    path = Path(storage.removeprefix(SQLITE)) if storage.startswith(SQLITE) else folder / STUDY
+    return Claims(path.with_name(f"{path.name}.claims"))
+
+
+def _write_best(study: Any, folder: Path, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Write importances and best.json; returns its content.
+
+    Raises:
+        ValueError: if no trial met the constraint.
+    """
     write_importances(importances(study), folder)
     best = best_trial(study)
     if best is None:
         raise ValueError(
-            f"Expected a trial with a precision of at least {least:.3f}, got none; take more trials or allow less"
+            f"Expected a trial with a precision of at least {known['min_precision']:.3f}, got none; take more trials "
+            "or allow less"
         )
     result = {
-        "preset": preset,
+        "preset": known["preset"],
         "overrides": {name: value for name, value in best.params.items() if name != THRESHOLD},
         "threshold": threshold_of(best.params),
         "figures": best.user_attrs,
         "trial": best.number,
         "trials": len(finished(study)),
-        "min_precision": least,
-        "segmentor": {"at 0.5": untouched, "at its best threshold": best_control(control, least)},
+        "min_precision": known["min_precision"],
+        "segmentor": known["segmentor"],
     }
-    (folder / "best.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / "best.json", json.dumps(result, indent=1) + "\n")
     return result
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, whole or not at all."""
+    write_durably(path, lambda file: file.write(text.encode()))
 
 
 def check_tuning(
@@ -181,7 +218,7 @@ def write_importances(shares: Mapping[str, float], folder: Path) -> None:
         return
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("parameter", "importance"), *shares.items()])
-    (folder / "importances.csv").write_text(text.getvalue(), encoding="utf-8")
+    write_text(folder / "importances.csv", text.getvalue())
     figure = Figure(figsize=(6.0, 0.8 + 0.28 * len(shares)), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     axes.barh(list(shares), list(shares.values()), color="#0072B2")

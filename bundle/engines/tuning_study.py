@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .tuning_claims import Claims
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -19,8 +23,10 @@ if TYPE_CHECKING:
 STARTUP_TRIALS = 10
 # Of the median pruner: finished trials before it prunes anything.
 PRUNER_TRIALS = 5
-# A running trial says that it is alive this often, and is taken for dead after that long.
+# A running trial says that it is alive this often, and on another machine is taken for dead after that long.
 HEARTBEAT_S, GRACE_S = 30, 120
+# How long a process waits for the last trials of the others before it looks again, and for a busy SQLite file.
+LOOK_AGAIN_S, BUSY_S = 0.5, 60
 # Fewer finished trials than these tell nothing about importance.
 LEAST_TRIALS = 4
 CONSTRAINT = "precision"
@@ -89,7 +95,7 @@ def random_parameters(space: Mapping[str, Any], *, count: int, seed: int = 0) ->
 def open_study(
     storage: str, *, name: str, identity: str, heartbeat_s: int = HEARTBEAT_S, grace_s: int = GRACE_S
 ) -> Study:
-    """Open a study or begin it; trials whose process has died are failed.
+    """Open a study or begin it; trials that have not said for long that they are alive are failed.
 
     Args:
         storage: URL of a database, e.g. sqlite:///OUT/study.db; several processes may share it.
@@ -106,7 +112,10 @@ def open_study(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        kept = optuna.storages.RDBStorage(storage, heartbeat_interval=heartbeat_s, grace_period=grace_s)
+        patience = {"connect_args": {"timeout": BUSY_S}} if storage.startswith("sqlite") else None
+        kept = optuna.storages.RDBStorage(
+            storage, engine_kwargs=patience, heartbeat_interval=heartbeat_s, grace_period=grace_s
+        )
         study = optuna.create_study(storage=kept, study_name=name, direction="maximize", load_if_exists=True)
         optuna.storages.fail_stale_trials(study)
     known = study.user_attrs.get("identity")
@@ -127,6 +136,23 @@ def finished(study: Study) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
+def running(study: Study) -> list[FrozenTrial]:
+    """Trials that have begun and have no result."""
+    from optuna.trial import TrialState
+
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+
+def fail_abandoned(study: Study, claims: Claims) -> None:
+    """Fail the running trials of processes that are dead, so that others take their place."""
+    from optuna.trial import TrialState
+
+    for trial in running(study):
+        if claims.abandoned(trial.number):
+            study.tell(trial.number, state=TrialState.FAIL)
+            claims.forget(trial.number)
+
+
 def run_trials(
     study: Study,
     evaluate: Evaluate,
@@ -135,13 +161,16 @@ def run_trials(
     trials: int,
     seed: int,
     steps: int,
+    claims: Claims,
     first: Mapping[str, Any] | None = None,
     after: Callable[[Study], object] = lambda study: None,
 ) -> None:
-    """Run trials until the study has `trials` results.
+    """Run trials until the study has `trials` results, together with other processes that do the same.
 
-    The sampler (TPE, multivariate) is seeded anew for each trial by the number of results before it, so a study that
-    was killed goes on as if it had not been. The pruner stops a trial that, after as many cases, is below the median
+    A trial is begun by one process at a time, and only as long as results and running trials together are fewer than
+    `trials`; then a process waits, in case one that runs dies. The sampler (TPE, multivariate) is seeded anew for each
+    trial by the number of trials before it that did not fail, so a study that was killed goes on as if it had not
+    been, and processes draw different trials. The pruner stops a trial that, after as many cases, is below the median
     of the others, from a third of the cases on.
 
     Args:
@@ -149,26 +178,69 @@ def run_trials(
         evaluate: parameters -> where the trial stands, after each case.
         space: as in `check_space`.
         trials: results wanted, earlier ones included.
-        seed: processes that share a storage need different ones.
+        seed: of the sampler.
         steps: cases.
+        claims: of the processes that share the study on this machine.
         first: parameters of the first trial.
         after: called after each trial.
     """
     import optuna
 
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=PRUNER_TRIALS, n_warmup_steps=steps // 3)
+    while True:
+        with ExitStack() as alone:
+            alone.enter_context(claims.alone())
+            fail_abandoned(study, claims)
+            done, others = len(finished(study)), len(running(study))
+            if done >= trials:
+                return
+            begins = done + others < trials
+            if begins:
+                study.sampler = _sampler(seed + 1_000_003 * (done + others), others=others)
+                if not done + others and first:
+                    study.enqueue_trial(dict(first), skip_if_exists=True)
+                _run_one(study, evaluate, space, claims, alone)
+        if begins:
+            after(study)
+        else:
+            time.sleep(LOOK_AGAIN_S)
 
-    def objective(trial: Trial) -> float:
-        return _follow(trial, evaluate(suggest(trial, space)))
 
-    while (count := len(finished(study))) < trials:
-        study.sampler = optuna.samplers.TPESampler(
-            seed=seed + 1_000_003 * count, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=False
-        )
-        if not count and first:
-            study.enqueue_trial(dict(first))
-        study.optimize(objective, n_trials=1)
-        after(study)
+def _sampler(seed: int, *, others: int) -> Any:
+    """The sampler of one trial, which keeps away from what other processes are trying."""
+    import optuna
+
+    return optuna.samplers.TPESampler(
+        seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=True, constant_liar=others > 0
+    )
+
+
+def _run_one(study: Study, evaluate: Evaluate, space: Mapping[str, Any], claims: Claims, alone: ExitStack) -> None:
+    """Run one trial; once it has its parameters and is claimed, other processes may begin theirs."""
+    from optuna.exceptions import UpdateFinishedTrialError
+
+    lost = False
+    with ExitStack() as mine:
+
+        def objective(trial: Trial) -> float:
+            nonlocal lost
+            mine.enter_context(claims.working_on(trial.number))
+            parameters = suggest(trial, space)
+            alone.close()
+            try:
+                value = _follow(trial, evaluate(parameters))
+            except UpdateFinishedTrialError:
+                lost = True
+                raise
+            lost = study.get_trials(deepcopy=False)[trial.number].state.is_finished()
+            return value
+
+        try:
+            study.optimize(objective, n_trials=1)
+        except (UpdateFinishedTrialError, ValueError):
+            # The computer slept: meanwhile the trial was taken for dead, and another one has its place.
+            if not lost:
+                raise
 
 
 def _follow(trial: Trial, outcomes: Iterator[Outcome]) -> float:

@@ -19,6 +19,9 @@ STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
 def log_trials(study: Study, output_dir: Path) -> None:
     """Log every ended trial that MLflow does not know yet: parameters, figures, and F2 after each case.
 
+    For one process at a time. A run that is not closed is of a process that died while it logged: it is deleted, and
+    its trial logged anew.
+
     Args:
         study: any.
         output_dir: the store is OUTPUT_DIR/mlruns.db, unless MLFLOW_TRACKING_URI is set.
@@ -34,10 +37,12 @@ def log_trials(study: Study, output_dir: Path) -> None:
         else experiment.experiment_id
     )
     identity = str(study.user_attrs["identity"])
-    known = {
-        run.data.tags["trial"]
-        for run in client.search_runs([number], filter_string=f"tags.study = '{identity}'", max_results=50000)
-    }
+    known = set()
+    for run in client.search_runs([number], filter_string=f"tags.study = '{identity}'", max_results=50000):
+        if run.info.status == "RUNNING":
+            client.delete_run(run.info.run_id)
+        else:
+            known.add(run.data.tags["trial"])
     for trial in study.get_trials(deepcopy=False):
         if trial.state.is_finished() and str(trial.number) not in known:
             _log(client, number, trial, identity)

@@ -3,6 +3,9 @@
 import csv
 import json
 import math
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,6 +26,7 @@ from bundle.engines.tuning_cases import (
     figures_of,
     labelled_cases,
 )
+from bundle.engines.tuning_claims import Claims
 from bundle.engines.tuning_study import (
     Outcome,
     best_trial,
@@ -90,13 +94,17 @@ def toy(parameters: Mapping[str, Any]) -> Iterator[Outcome]:
         yield Outcome(value, parameters["x"] - 0.6, {"steps": float(step)})
 
 
+def run(study: Any, evaluate: Any, space: Mapping[str, Any], folder: Path, **options: Any) -> None:
+    run_trials(study, evaluate, space, claims=Claims(folder / "claims"), **options)
+
+
 def study_in(folder: Path, **options: Any) -> Any:
     return open_study(f"sqlite:///{folder / 'study.db'}", name="toy", identity="a", **options)
 
 
 def test_the_best_trial_meets_the_constraint(tmp_path: Path) -> None:
     study = study_in(tmp_path)
-    run_trials(study, toy, LINE, trials=14, seed=0, steps=3)
+    run(study, toy, LINE, tmp_path, trials=14, seed=0, steps=3)
     best = best_trial(study)
     assert best is not None
     assert best.params["x"] <= 0.6
@@ -108,17 +116,17 @@ def test_the_best_trial_meets_the_constraint(tmp_path: Path) -> None:
 def test_a_study_stopped_and_begun_again_is_the_one_that_was_not(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir(), (tmp_path / "b").mkdir()
     whole = study_in(tmp_path / "a")
-    run_trials(whole, toy, LINE, trials=13, seed=3, steps=3, first={"x": 0.5})
+    run(whole, toy, LINE, tmp_path / "a", trials=13, seed=3, steps=3, first={"x": 0.5})
 
     def killed(parameters: Mapping[str, Any]) -> Iterator[Outcome]:
         yield Outcome(1.0, 0.0, {})
         raise KeyboardInterrupt
 
-    run_trials(study_in(tmp_path / "b"), toy, LINE, trials=11, seed=3, steps=3, first={"x": 0.5})
+    run(study_in(tmp_path / "b"), toy, LINE, tmp_path / "b", trials=11, seed=3, steps=3, first={"x": 0.5})
     with pytest.raises(KeyboardInterrupt):
-        run_trials(study_in(tmp_path / "b"), killed, LINE, trials=13, seed=3, steps=3)
+        run(study_in(tmp_path / "b"), killed, LINE, tmp_path / "b", trials=13, seed=3, steps=3)
     parts = study_in(tmp_path / "b")
-    run_trials(parts, toy, LINE, trials=13, seed=3, steps=3)
+    run(parts, toy, LINE, tmp_path / "b", trials=13, seed=3, steps=3)
     assert [t.params for t in finished(parts)] == [t.params for t in finished(whole)]
     assert whole.trials[0].params["x"] == 0.5
 
@@ -132,7 +140,7 @@ def test_a_trial_whose_process_died_is_failed_when_the_study_goes_on(tmp_path: P
     time.sleep(2.2)
     again = study_in(tmp_path, heartbeat_s=1, grace_s=1)
     assert again.trials[0].state.name == "FAIL"
-    run_trials(again, toy, LINE, trials=1, seed=0, steps=3)
+    run(again, toy, LINE, tmp_path, trials=1, seed=0, steps=3)
     assert [t.state.name for t in again.trials] == ["FAIL", "COMPLETE"]
 
 
@@ -145,7 +153,7 @@ def test_a_trial_below_the_median_is_pruned_after_a_third_of_the_cases(tmp_path:
             yield Outcome(value, -0.1, {"steps": float(step)})
 
     study = study_in(tmp_path)
-    run_trials(study, evaluate, LINE, trials=6, seed=0, steps=6)
+    run(study, evaluate, LINE, tmp_path, trials=6, seed=0, steps=6)
     assert [t.state.name for t in study.trials] == ["COMPLETE"] * 5 + ["PRUNED"]
     assert study.trials[-1].user_attrs["steps"] == 2
     assert study.trials[-1].constraints == {"precision": -0.1}
@@ -153,9 +161,9 @@ def test_a_trial_below_the_median_is_pruned_after_a_third_of_the_cases(tmp_path:
 
 def test_importance_is_of_what_changes_the_value(tmp_path: Path) -> None:
     study = study_in(tmp_path)
-    run_trials(study, toy, LINE, trials=3, seed=0, steps=3)
+    run(study, toy, LINE, tmp_path, trials=3, seed=0, steps=3)
     assert importances(study) == {}
-    run_trials(study, toy, LINE, trials=14, seed=0, steps=3)
+    run(study, toy, LINE, tmp_path, trials=14, seed=0, steps=3)
     shares = importances(study)
     assert list(shares) == ["x", "y"]
     assert shares["x"] > 0.7
@@ -346,3 +354,95 @@ def test_cases_of_a_folder_are_in_one_order_and_change_with_their_files(tmp_path
     (tmp_path / "a").write_text("other")
     changed = dict(first).items() ^ dict(case[:2] for case in labelled_cases(Folder())).items()
     assert {name for name, _ in changed} == {"a"}
+
+
+# Several processes.
+
+
+def study_of(folder: Path) -> Any:
+    """The study that a run of `tune` left."""
+    import optuna
+
+    return optuna.load_study(study_name="refinement", storage=f"sqlite:///{folder / 'study.db'}")
+
+
+def _processes(folder: Path, trials: int, *kills: str) -> list[int]:
+    """Status of each process."""
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.engines.killed_studies", str(folder), str(trials), *kills],
+        cwd=Path(__file__).resolve().parents[2],
+        env=environment | {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    print(done.stderr[-3000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_processes_killed_in_a_study_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    assert _processes(tmp_path, 8, "no", "trial", "tracking") == [0, -9, -9]
+    study = study_of(tmp_path)
+    states = [trial.state.name for trial in study.trials]
+    # The killed trial is failed at once and its place taken; nobody began one too many.
+    assert len(finished(study)) == 8
+    assert states.count("FAIL") == 1
+    assert len(states) == 9
+    assert json.loads((tmp_path / "best.json").read_text())["trials"] == 8
+    # A second run goes on to the number that it is asked for, together with a third.
+    assert _processes(tmp_path, 11, "no", "no") == [0, 0]
+    study = study_of(tmp_path)
+    assert [trial.state.name for trial in study.trials[:9]] == states
+    assert len(finished(study)) == 11
+    assert len(study.trials) == 12
+    parameters = [tuple(trial.params.values()) for trial in finished(study)]
+    assert len(set(parameters)) == 11
+    with (tmp_path / "trials.csv").open() as file:
+        assert [row["trial"] for row in csv.DictReader(file)] == [str(number) for number in range(12)]
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlruns.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("tuning").experiment_id])
+    assert sorted(int(run.data.tags["trial"]) for run in runs) == list(range(12))
+    assert {run.info.status for run in runs} <= {"FINISHED", "KILLED", "FAILED"}
+    assert all("f2" in run.data.metrics for run in runs if run.info.status == "FINISHED")
+
+
+def test_a_trial_that_was_taken_for_dead_does_not_count(tmp_path: Path) -> None:
+    from optuna.trial import TrialState
+
+    study, others = study_in(tmp_path), study_in(tmp_path)
+
+    def slept(parameters: Mapping[str, Any]) -> Iterator[Outcome]:
+        number = others.get_trials()[-1].number
+        if number == 0:
+            others.tell(number, state=TrialState.FAIL)
+        yield Outcome(1.0, 0.0, {})
+
+    run(study, slept, LINE, tmp_path, trials=2, seed=0, steps=1)
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE", "COMPLETE"]
+
+
+def test_an_error_in_a_trial_ends_the_run(tmp_path: Path) -> None:
+    def broken(parameters: Mapping[str, Any]) -> Iterator[Outcome]:
+        raise ValueError("our own")
+        yield
+
+    with pytest.raises(ValueError, match="our own"):
+        run(study_in(tmp_path), broken, LINE, tmp_path, trials=2, seed=0, steps=1)
+
+
+def test_a_trial_is_abandoned_when_nobody_holds_its_claim(tmp_path: Path) -> None:
+    claims, others = Claims(tmp_path), Claims(tmp_path)
+    assert not claims.abandoned(3)
+    with claims.working_on(3):
+        assert not others.abandoned(3)
+    assert not others.abandoned(3)
+    (tmp_path / "trial_3.lock").touch()
+    assert others.abandoned(3)
+    others.forget(3)
+    assert not others.abandoned(3)

@@ -35,7 +35,18 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_option_is_an_id_of_the_config() -> None:
     ids, options = _config("tune"), overrides(parse(["--images", "i", "--masks", "m"]))
     assert set(options) <= set(ids)
-    for key in ("trials", "seed", "min_precision", "preset", "storage", "region", "format", "voi", "log_to_mlflow"):
+    for key in (
+        "trials",
+        "seed",
+        "workers",
+        "min_precision",
+        "preset",
+        "storage",
+        "region",
+        "format",
+        "voi",
+        "log_to_mlflow",
+    ):
         assert options[key] == ids[key], key
 
 
@@ -86,10 +97,12 @@ def test_the_result_is_told_beside_the_segmentor_alone(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_bundle_s_command_tunes_and_segment_takes_the_result(phantoms: Path, tmp_path: Path) -> None:
     words = ["--config_file", "configs/tune.yaml", "--images", str(phantoms), "--masks", str(phantoms)]
-    words += ["--output_dir", str(tmp_path), "--trials", "2", "--min_precision", "0"]
+    words += ["--output_dir", str(tmp_path), "--trials", "3", "--min_precision", "0", "--workers", "2"]
     words += ["--space", "{iterations: {low: 0, high: 1}, threshold_logit: {low: -2.0, high: 0.5}}"]
     _run("-m", "monai.bundle", "run", "tuning", *words)
     best = json.loads((tmp_path / "best.json").read_text())
+    assert best["trials"] == 3
+    assert not list(tmp_path.glob("worker_*.log"))
     view = next(phantoms.glob("*.dcm"))
     _run("-m", "scripts.segment", str(view), "--output-dir", str(tmp_path), "--settings", str(tmp_path / "best.json"))
     findings = json.loads((tmp_path / f"{view.stem}_findings.json").read_text())
