@@ -149,14 +149,14 @@ def segment_all(options: Mapping[str, Any]) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Segment the views, then make objects and pages of what was written."""
     arguments = parse(argv)
-    quiet(_tell)
+    quiet(tell)
     refused = False
     try:
         with one_line_errors():
             if arguments.dicom:
                 dicom_results.builders(dicom_results.KINDS)  # says at once if highdicom is missing
             options = overrides(arguments)
-            _check_output(arguments)
+            check_output(arguments)
             segment_all(options)
     except SystemExit as stop:
         # Status 1 says that a view was refused; the others' objects are still wanted, and the status comes again.
@@ -175,13 +175,13 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(1)
 
 
-def _check_output(arguments: argparse.Namespace) -> None:
+def check_output(arguments: argparse.Namespace) -> None:
     """Results among the views would be read as views."""
     if Path(arguments.output_dir).resolve() == Path(arguments.input).resolve():
         raise ValueError(f"Expected another folder than the input's for results, got {arguments.output_dir}; change it")
 
 
-def _tell(message: Warning | str, *_: Any) -> None:
+def tell(message: Warning | str, *_: Any) -> None:
     """An unusual view is told in one line; progress bars stay whole."""
     tqdm.write(f"warning: {message}")
 

@@ -1,0 +1,101 @@
+"""Which files of a folder the application takes, and why not the others; nothing here needs the SDK."""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pydicom
+from tqdm import tqdm
+
+from bundle.data import MammogramError, find_mammograms
+from bundle.data.dicom import quiet_pydicom
+from bundle.data.dicom_header import check_header
+from bundle.data.dicom_results import read_header
+from bundle.data.phantom import MG_FOR_PRESENTATION
+
+RULES = json.dumps(
+    {
+        "selections": [
+            {
+                "name": "mammograms",
+                "conditions": {"Modality": "^MG$", "SOPClassUID": f"^{re.escape(MG_FOR_PRESENTATION)}$"},
+            }
+        ]
+    }
+)
+"""For the SDK's selector, which asks them of the first instance of each series."""
+RULE_REASON = (
+    "Expected modality MG and the class Digital Mammography X-Ray Image - For Presentation, got another; "
+    "try python -m scripts.segment"
+)
+LOADER_REASON = (
+    "Expected one view per Image Position (Patient) in a series, got several, of which the SDK's loader keeps one; "
+    "remove that element"
+)
+
+
+@dataclass
+class Intake:
+    """What became of each file.
+
+    Attributes:
+        loaded: paths of the views that the SDK holds.
+        segmented: paths of the views with results.
+        refused: one line per file that was left out.
+    """
+
+    loaded: list[str] = field(default_factory=list)
+    segmented: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def refuse(self, line: str) -> None:
+        """Tell of a file that is left out."""
+        self.refused.append(line)
+        tqdm.write(f"refused: {line}")
+
+    def refuse_missing(self, given: Iterable[str], taken: Iterable[str], reason: str) -> None:
+        """Tell of the files that a step was given and did not take."""
+        for path in sorted(set(given) - set(taken)):
+            self.refuse(f"{path}: {reason}")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which results are written beside maps and findings.
+
+    Attributes:
+        dicom: SEG and structured reports.
+        pages: a page per study for people.
+        show_patient: with names and file names on it.
+    """
+
+    dicom: bool = True
+    pages: bool = True
+    show_patient: bool = False
+
+
+def readable_views(folder: str, intake: Intake) -> list[str]:
+    """Paths of the DICOM views below a folder that can be parsed and are not refused for their header.
+
+    The SDK's loader keeps every file with its pixels in memory and ends at the first one that it cannot parse, so
+    neither damaged files nor other modalities may reach it.
+
+    Args:
+        folder: the input.
+        intake: gets a line for every other file.
+
+    Raises:
+        MammogramError: if there is no such folder, or nothing in it to read.
+    """
+    readable = []
+    for path in [item["image"] for item in find_mammograms(folder)]:
+        try:
+            check_header(read_header(path), path=path, convert_raw=False)
+            with quiet_pydicom(path):
+                pydicom.dcmread(path)
+        except MammogramError as error:
+            intake.refuse(str(error))
+        else:
+            readable.append(path)
+    return readable
