@@ -2,9 +2,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 COMPAT ?= .venv-compat
+DEPLOY ?= .venv-deploy
 BIN = $(VENV)/bin
 
-.PHONY: demo test quick check format compat docs zoo clean
+.PHONY: demo test quick check format compat docs zoo deploy clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m scripts.demo
@@ -40,6 +41,16 @@ $(COMPAT)/.installed: requirements-compat.txt
 	$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-compat.txt
 	touch $@
 
+# The MONAI Deploy application on INPUT=FOLDER to OUTPUT=FOLDER; without INPUT, on two phantoms that it makes. OPTIONS="--method ttgpr" ...
+deploy: $(DEPLOY)/.installed
+	$(if $(INPUT),,$(DEPLOY)/bin/python -m scripts.make_phantom --output-dir deploy_output/phantoms --count 2 --height-mm 60 --width-mm 48)
+	$(DEPLOY)/bin/python -m scripts.deploy_app --input "$(or $(INPUT),deploy_output/phantoms)" --output "$(or $(OUTPUT),deploy_output/results)" $(OPTIONS)
+
+$(DEPLOY)/.installed: requirements-deploy.txt
+	$(PYTHON) -m venv $(DEPLOY)
+	$(DEPLOY)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-deploy.txt
+	touch $@
+
 # API pages and documents as a site, in build/site.
 docs: $(VENV)/.installed
 	$(BIN)/python -m mkdocs build --strict
@@ -49,4 +60,4 @@ zoo: $(VENV)/.installed
 	$(BIN)/python -m scripts.assemble --output-dir build/zoo
 
 clean:
-	rm -rf $(VENV) $(COMPAT) demo_output eval mlruns mlruns.db
+	rm -rf $(VENV) $(COMPAT) $(DEPLOY) demo_output deploy_output eval mlruns mlruns.db
