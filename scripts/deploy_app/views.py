@@ -30,8 +30,8 @@ RULE_REASON = (
     "try python -m scripts.segment"
 )
 LOADER_REASON = (
-    "Expected one view per Image Position (Patient) in a series, got several, of which the SDK's loader keeps one; "
-    "remove that element"
+    "Expected a view that the SDK's loader keeps, got one that it drops, for the Image Position (Patient) of another "
+    "view or a malformed value in its series; try python -m scripts.segment"
 )
 
 

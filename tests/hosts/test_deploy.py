@@ -89,7 +89,7 @@ def _phantom(path: Path, number: int, **identity: str) -> None:
 REASONS = {
     "cut": "the file is truncated", "raw": "got For Processing", "tomo": "got tomosynthesis",
     "ct": "Expected modality MG, got 'CT'", "film": "Expected modality MG and the class Digital Mammography X-Ray",
-    "twin_2": "Expected one view per Image Position", "black": "Expected an image, got 0 at every pixel",
+    "twin_2": "Expected a view that the SDK's loader keeps", "black": "Expected an image, got 0 at every pixel",
     "nameless": "Expected SeriesInstanceUID, StudyInstanceUID", "empty": "got an empty file",
     "text": "found none of their signatures", "photo": "got PNG, TIFF or JPEG",
 }  # fmt: skip
