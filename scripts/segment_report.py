@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from bundle.data import LoadMammogramd, MammogramError, MammogramWarning
 from bundle.data.dicom_results import find_findings
-from bundle.data.errors import root_mammogram_error
+from bundle.data.errors import reason_of, root_mammogram_error
 from bundle.data.studies import Study, patient_facts, source_id
 from bundle.data.view_maps import read_view_maps
 from bundle.data.whole_files import write_whole
@@ -29,7 +29,12 @@ MAX_VIEWS = 12
 
 
 def write_reports(
-    studies: Sequence[Study], results_dir: Path, options: Mapping[str, Any], *, show_patient: bool = False
+    studies: Sequence[Study],
+    results_dir: Path,
+    options: Mapping[str, Any],
+    *,
+    show_patient: bool = False,
+    left_out: Mapping[str, str] | None = None,
 ) -> list[Path]:
     """Write REPORT.html of every study, at most MAX_VIEWS views each; one view is in memory at a time.
 
@@ -38,6 +43,7 @@ def write_reports(
         results_dir: where the findings are and the pages go.
         options: ids of configs/inference.yaml that the findings were made with.
         show_patient: put names, IDs, dates of birth and file names on the page.
+        left_out: why, by path, of files that are not to be looked at again.
 
     Returns:
         The pages.
@@ -48,7 +54,7 @@ def write_reports(
         count = math.ceil(len(study.files) / MAX_VIEWS)
         for number in range(count):
             files = study.files[number * MAX_VIEWS : (number + 1) * MAX_VIEWS]
-            page = _page(study, files, findings, options, show_patient, facts, (number + 1, count))
+            page = _page(study, files, findings, options, show_patient, left_out or {}, facts, (number + 1, count))
             path = results_dir / f"report_{study.name}{f'_{number + 1}' if number else ''}.html"
             text = render_study(page)
             write_whole(path, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))  # type: ignore[misc]
@@ -62,17 +68,19 @@ def _page(
     findings: Mapping[str, Path],
     options: Mapping[str, Any],
     show_patient: bool,
+    left_out: Mapping[str, str],
     facts: Mapping[str, str],
     part: tuple[int, int],
 ) -> StudyPage:
     panels, refused, names = [], [], []
     for number, path in enumerate(files, start=1):
         try:
+            if path in left_out:
+                raise MammogramError(left_out[path])
             panels.append(_panel(path, findings, options))
             names.append(path)
         except MammogramError as error:
-            # The line begins with the path, and names of files and folders may be a patient's.
-            told = str(error).removeprefix(f"{path}: ")
+            told = reason_of(error, path)
             refused.append((path if show_patient else f"File {number} of {len(files)}", told))
     used = {panel.report["threshold"] for panel in panels}
     point = {"Operating point": f"probability of at least {_listed(used)}{_chosen_by(options)}"} if used else {}

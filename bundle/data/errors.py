@@ -5,7 +5,7 @@ from os import PathLike, fspath
 
 from ..functional.errors import MammogramError
 
-__all__ = ["MammogramError", "MammogramWarning", "refuse", "root_mammogram_error"]
+__all__ = ["MammogramError", "MammogramWarning", "reason_of", "refuse", "root_mammogram_error"]
 
 
 class MammogramWarning(UserWarning):
@@ -23,6 +23,16 @@ def refuse(path: str | PathLike[str], reason: str) -> MammogramError:
         The error, to be raised by the caller.
     """
     return MammogramError(" ".join(f"{fspath(path)}: {reason}".split()))
+
+
+def reason_of(error: MammogramError, path: str | PathLike[str]) -> str:
+    """What the error of a file says, without the file's name, which may be a patient's.
+
+    Args:
+        error: from `refuse`.
+        path: the file, as it was given there.
+    """
+    return str(error).removeprefix(" ".join(f"{fspath(path)}:".split())).strip()
 
 
 def root_mammogram_error(error: BaseException) -> MammogramError | None:

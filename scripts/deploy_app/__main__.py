@@ -42,7 +42,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run the application, and end with status 1 if a file was refused."""
+    """Run the application, and end with status 1 if something was left out."""
     arguments = parse(argv)
     quiet(segment.tell)
     # Before the SDK starts. Its logs quote UIDs and header values, so they are off unless they are asked for.
@@ -51,10 +51,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     with one_line_errors():
         check(arguments)
         run(arguments, intake)
+    for line in intake.without_objects:
+        print(f"no DICOM objects: {line}")
     files = len(intake.segmented) + len(intake.refused)
     print(f"{files} files: {len(intake.segmented)} segmented, {len(intake.refused)} refused")
     print(f"Results in {arguments.output_dir}")
-    if intake.refused:
+    if intake.refused or intake.without_objects:
         raise SystemExit(1)
 
 

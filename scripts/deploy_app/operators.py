@@ -87,7 +87,7 @@ class SegmentViewsOperator(Operator):
             try:
                 segment(path)
             except MammogramError as refusal:
-                self._intake.refuse(str(refusal))
+                self._intake.refuse(path, refusal)
             else:
                 self._intake.segmented.append(path)
         op_output.emit(self._intake.segmented, SEGMENTED)
@@ -117,11 +117,11 @@ class WriteResultsOperator(Operator):
         output_dir = Path(self._options["output_dir"])
         studies = group_studies(self._options["input"])
         if self._wanted.pages:
-            write_reports(studies, output_dir, self._options, show_patient=self._wanted.show_patient)
+            shown, left_out = self._wanted.show_patient, self._intake.refused
+            write_reports(studies, output_dir, self._options, show_patient=shown, left_out=left_out)
         if self._wanted.dicom:
             mine = [replace(study, files=tuple(file for file in study.files if file in segmented)) for study in studies]
-            for line in segment_dicom.write_where_possible(mine, output_dir):
-                self._intake.refuse(line)
+            self._intake.without_objects = segment_dicom.write_where_possible(mine, output_dir)
 
 
 def _paths(series: Iterable[DICOMSeries]) -> list[str]:

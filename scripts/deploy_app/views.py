@@ -12,6 +12,7 @@ from bundle.data import MammogramError, find_mammograms
 from bundle.data.dicom import quiet_pydicom
 from bundle.data.dicom_header import check_header
 from bundle.data.dicom_results import read_header
+from bundle.data.errors import reason_of
 from bundle.data.phantom import MG_FOR_PRESENTATION
 
 RULES = json.dumps(
@@ -42,22 +43,24 @@ class Intake:
     Attributes:
         loaded: paths of the views that the SDK holds.
         segmented: paths of the views with results.
-        refused: one line per file that was left out.
+        refused: why, by path, of each file that was left out.
+        without_objects: one line per view with results that no DICOM object could be made of.
     """
 
     loaded: list[str] = field(default_factory=list)
     segmented: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    without_objects: list[str] = field(default_factory=list)
 
-    def refuse(self, line: str) -> None:
+    def refuse(self, path: str, reason: MammogramError | str) -> None:
         """Tell of a file that is left out."""
-        self.refused.append(line)
-        tqdm.write(f"refused: {line}")
+        self.refused[path] = reason_of(reason, path) if isinstance(reason, MammogramError) else reason
+        tqdm.write(f"refused: {path}: {self.refused[path]}")
 
     def refuse_missing(self, given: Iterable[str], taken: Iterable[str], reason: str) -> None:
         """Tell of the files that a step was given and did not take."""
         for path in sorted(set(given) - set(taken)):
-            self.refuse(f"{path}: {reason}")
+            self.refuse(path, reason)
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def readable_views(folder: str, intake: Intake) -> list[str]:
             with quiet_pydicom(path):
                 pydicom.dcmread(path)
         except MammogramError as error:
-            intake.refuse(str(error))
+            intake.refuse(path, error)
         else:
             readable.append(path)
     return readable

@@ -186,6 +186,12 @@ def test_each_other_file_is_told_in_one_line_and_the_status_says_so(mixed: Ended
     assert mixed.status == 1
 
 
+def test_a_page_tells_what_the_rule_left_out(mixed: Ended) -> None:
+    texts = [page.read_text() for page in mixed.results.glob("report_*.html")]
+    assert sum(REASONS["film"] in text for text in texts) == 1
+    assert not any(PATIENT in text for text in texts)
+
+
 def test_nothing_else_is_said_and_nothing_of_the_patient(mixed: Ended) -> None:
     assert "Traceback" not in mixed.said
     assert [secret for secret in (PATIENT, STUDY, SERIES, "SECRET-4711") if secret in mixed.said] == []

@@ -11,11 +11,13 @@ from packaging.requirements import Requirement
 
 import bundle
 from bundle.data import MammogramError
+from bundle.data.studies import group_studies
 from scripts import segment
 from scripts.deploy_app.__main__ import check, main, parse
 from scripts.deploy_app.folder import main as write_folder
 from scripts.deploy_app.views import RULES, Intake, readable_views
-from tests.data.dicom_exam import write_exam
+from scripts.segment_report import write_reports
+from tests.data.dicom_exam import write_exam, write_exam_results
 from tests.data.mg_dicom import FOR_PRESENTATION, FOR_PROCESSING
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,12 +39,27 @@ def test_what_both_environments_have_is_of_one_version() -> None:
 def test_a_view_in_a_folder_below_is_taken_and_a_raw_one_told(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     (tmp_path / "deep").mkdir()
     good = write_exam(tmp_path / "deep" / "good")
-    raw = write_exam(tmp_path / "raw.dcm", SOPClassUID=FOR_PROCESSING, PresentationIntentType="FOR PROCESSING")
+    raw = write_exam(tmp_path / "two  spaces.dcm", SOPClassUID=FOR_PROCESSING, PresentationIntentType="FOR PROCESSING")
     intake = Intake()
     assert readable_views(str(tmp_path), intake) == [str(good)]
     assert len(intake.refused) == 1
-    assert capsys.readouterr().out == f"refused: {intake.refused[0]}\n"
-    assert intake.refused[0].startswith(f"{raw}: Expected a For Presentation image, got For Processing")
+    assert intake.refused[str(raw)].startswith("Expected a For Presentation image, got For Processing")
+    assert capsys.readouterr().out == f"refused: {raw}: {intake.refused[str(raw)]}\n"
+
+
+def test_the_page_tells_what_was_left_out_and_shows_no_older_findings_of_it(tmp_path: Path) -> None:
+    views = tmp_path / "views"
+    views.mkdir()
+    paths = [write_exam(views / f"{name}.dcm") for name in ("SECRET_taken", "SECRET_left")]
+    for path in paths:
+        write_exam_results(path, tmp_path / "out")
+    options = segment.overrides(parse(["-i", str(views), "-o", str(tmp_path / "out")]))
+    left_out = {str(paths[1]): "Expected another class"}
+    (page,) = write_reports(group_studies(str(views)), tmp_path / "out", options, left_out=left_out)
+    text = page.read_text()
+    assert "Expected another class" in text
+    assert text.count("<figure") == 1
+    assert "SECRET" not in text
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
@@ -53,7 +70,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 def test_what_a_step_did_not_take_is_told_once_each() -> None:
     intake = Intake()
     intake.refuse_missing(["b", "a", "c"], ["c"], "Expected another")
-    assert intake.refused == ["a: Expected another", "b: Expected another"]
+    assert intake.refused == {"a": "Expected another", "b": "Expected another"}
 
 
 @pytest.mark.parametrize(
