@@ -186,6 +186,32 @@ def negatives_of(datalist: str | PathLike[str]) -> list[dict[str, Any]]:
     return found
 
 
+def views_of(datalist: str | PathLike[str], names: Sequence[str] = (*SPLITS, NEGATIVES)) -> list[str]:
+    """The images of a datalist, each once, in the order of the lists.
+
+    Args:
+        datalist: datalist.json of `python -m scripts.prepare`, or another MONAI datalist.
+        names: of the lists to take; those that are not there are passed over.
+
+    Raises:
+        MammogramError: if it cannot be read, or lists no view under these names.
+    """
+    try:
+        there = json.loads(Path(datalist).read_text(encoding="utf-8"))
+        found = [
+            str(item["image"])
+            for name in names
+            if name in there
+            for item in load_decathlon_datalist(datalist, data_list_key=name)
+        ]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = f"Expected a datalist, got {type(error).__name__}; prepare one (docs/datasets.md)"
+        raise refuse(datalist, reason) from error
+    if not found:
+        raise refuse(datalist, f"Expected a view in one of the lists {', '.join(names)}, found none; name another")
+    return list(dict.fromkeys(found))
+
+
 def write_datalist(path: Path, items: Iterable[dict[str, Any]], header: dict[str, Any]) -> None:
     """Write a MONAI datalist with the lists training, validation, test and negatives; empty ones are left out.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,9 +51,18 @@ def group_studies(input_path: str) -> list[Study]:
     Raises:
         MammogramError: if there is nothing to read.
     """
+    return group_files([item["image"] for item in find_mammograms(input_path)])
+
+
+def group_files(paths: Iterable[str]) -> list[Study]:
+    """Group files as `group_studies` does.
+
+    Args:
+        paths: the files, each once.
+    """
     members: dict[tuple[bool, str], list[str]] = {}
     strays = []
-    for path in [item["image"] for item in find_mammograms(input_path)]:
+    for path in paths:
         uid = study_uid(path)
         if uid is None:
             strays.append(path)

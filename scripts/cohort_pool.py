@@ -1,0 +1,148 @@
+"""Workers in processes of their own, by Ray: started, fed one thing at a time, replaced when they die."""
+
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.cohort_worker import Outcome, Worker, WorkerSettings
+from scripts.shipped import ROOT
+
+DIED = "the worker's process died"
+LONGEST_TEMPORARY = 40
+"""Ray puts sockets below the temporary folder, and a socket's path has 107 characters at most."""
+OBJECT_STORE_BYTES = 80 * 2**20
+"""Nothing but paths and short answers goes through it; Ray wants so much at least."""
+ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # listens on the loopback interface alone, as Ray does on a desktop
+    "RAY_AUTH_MODE": "token",
+    "RAY_worker_niceness": "0",  # that of this command
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+    "TQDM_DISABLE": "1",  # read when a worker starts; the bar of this process is not touched
+}
+
+
+@dataclass
+class _Slot:
+    actor: Any
+    answer: Any = None
+    since_s: float = 0.0
+
+
+class RayPool:
+    """A number of workers; at most one thing is on its way to each.
+
+    Args:
+        settings: of every worker.
+        workers: their number, >= 1.
+        gpus: share of a GPU of each, 0 for none.
+        gpu_count: GPUs of the machine that may be used.
+        timeout_s: a worker that takes longer over one thing is killed.
+
+    Raises:
+        ValueError: in one line, if Ray is missing, or no worker can be made.
+    """
+
+    def __init__(
+        self, settings: WorkerSettings, *, workers: int, gpus: float = 0, gpu_count: int = 0, timeout_s: float = 3600
+    ) -> None:
+        self.settings, self.gpus, self.timeout_s = settings, gpus, timeout_s
+        self._ray, self._temporary = _start(workers, gpu_count, settings.threads)
+        try:
+            self._slots = [_Slot(self._actor()) for _ in range(workers)]
+            for broken in self._ray.get([slot.actor.ready.remote() for slot in self._slots]):
+                if broken:
+                    raise ValueError(broken)
+        except BaseException:
+            self.close()
+            raise
+
+    def idle(self) -> list[int]:
+        """Numbers of the workers that have nothing to do."""
+        return [number for number, slot in enumerate(self._slots) if slot.answer is None]
+
+    def submit(self, number: int, task: str, *arguments: Any) -> None:
+        """Give an idle worker something to do.
+
+        Args:
+            number: of the worker.
+            task: name of the method of `Worker`.
+            *arguments: of the method.
+        """
+        slot = self._slots[number]
+        slot.answer, slot.since_s = getattr(slot.actor, task).remote(*arguments), time.monotonic()
+
+    def answers(self, wait_s: float = 1.0) -> Iterator[tuple[int, Outcome | str]]:
+        """Numbers of the workers that are ready and what came of it, or why nothing came; dead ones are replaced.
+
+        Args:
+            wait_s: wait so long for the first.
+        """
+        waiting = {slot.answer: number for number, slot in enumerate(self._slots) if slot.answer is not None}
+        ready, _ = self._ray.wait(list(waiting), num_returns=1, timeout=wait_s)
+        for answer in ready:
+            number = waiting.pop(answer)
+            self._slots[number].answer = None
+            try:
+                yield number, self._ray.get(answer)
+            except self._ray.exceptions.RayError as error:
+                yield number, self._replaced(number, error)
+        for number in waiting.values():
+            if time.monotonic() - self._slots[number].since_s > self.timeout_s:
+                self._ray.kill(self._slots[number].actor)
+                self._slots[number] = _Slot(self._actor())
+                yield number, f"it took longer than {self.timeout_s:g} s (--timeout-s)"
+
+    def _replaced(self, number: int, error: Exception) -> str:
+        """Put a new worker in the place of one that died; the reason, without the text of the error."""
+        if not isinstance(error, self._ray.exceptions.ActorError):
+            return f"{type(error).__name__} of the worker"
+        self._slots[number] = _Slot(self._actor())
+        return DIED
+
+    def _actor(self) -> Any:
+        made = self._ray.remote(Worker).options(num_cpus=1, num_gpus=self.gpus, max_restarts=0)
+        return made.remote(self.settings)
+
+    def close(self) -> None:
+        """End all processes and remove Ray's folder."""
+        self._ray.shutdown()
+        shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def _start(workers: int, gpu_count: int, threads: int) -> tuple[Any, Path]:
+    """Ray, running on this machine alone, and its folder.
+
+    Raises:
+        ValueError: if it is missing, or the temporary folder has too long a name.
+    """
+    root = tempfile.gettempdir()
+    if len(root) > LONGEST_TEMPORARY:
+        raise ValueError(f"Expected a temporary folder with a path of {LONGEST_TEMPORARY} characters at most, got "
+                         f"{len(root)}; set TMPDIR")  # fmt: skip
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    token = secrets.token_hex(32)
+    threads_text = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    os.environ.update(ENVIRONMENT | threads_text | {"PYTHONPATH": path, "RAY_AUTH_TOKEN": token})
+    try:
+        import ray
+    except ImportError:
+        raise ValueError('Expected Ray, found none; pip install "mcgenref[cohort]"') from None
+    temporary = Path(tempfile.mkdtemp(prefix="mcgenref-"))
+    try:
+        ray.init(
+            address="local", num_cpus=workers, num_gpus=gpu_count, include_dashboard=False, log_to_driver=False,
+            logging_level=logging.CRITICAL, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=str(temporary),
+        )  # fmt: skip
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return ray, temporary
