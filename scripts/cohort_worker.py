@@ -130,15 +130,18 @@ class Worker:
 
     def _made(self, make: Callable[[], None], target: Path, paths: set[str]) -> Outcome:
         """Let something be made in the worker's own folder, and give that its name when all is well."""
-        started = time.monotonic()
+        started, started_cpu = time.monotonic(), time.process_time()
         self._remarks.clear()
         try:
             if not target.is_dir():
                 self.part.mkdir(parents=True)
                 make()
                 place_whole(self.part, target)
-            seconds = round(time.monotonic() - started, 3)
-            return Outcome(DONE, "", {**facts(target), "seconds": seconds}, tuple(self._remarks))
+            spent = {
+                "seconds": round(time.monotonic() - started, 3),
+                "cpu_seconds": round(time.process_time() - started_cpu, 3),
+            }
+            return Outcome(DONE, "", {**facts(target), **spent}, tuple(self._remarks))
         except Exception as error:
             return Outcome(*ending(error, paths), remarks=tuple(self._remarks))
         finally:

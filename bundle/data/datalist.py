@@ -204,7 +204,7 @@ def views_of(datalist: str | PathLike[str], names: Sequence[str] = (*SPLITS, NEG
             if name in there
             for item in load_decathlon_datalist(datalist, data_list_key=name)
         ]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, LookupError) as error:
         reason = f"Expected a datalist, got {type(error).__name__}; prepare one (docs/datasets.md)"
         raise refuse(datalist, reason) from error
     if not found:
