@@ -3,7 +3,8 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -29,10 +30,9 @@ def price(paths: Sequence[str], settings: WorkerSettings, workers: int) -> str:
     """
     if not paths:
         raise ValueError("Expected files for an estimate, got an archive; fetch a few and price those")
-    torch.set_num_threads(settings.threads)
     chosen = sorted({round(i * (len(paths) - 1) / max(MEASURED_VIEWS - 1, 1)) for i in range(MEASURED_VIEWS)})
     seconds, sizes, reason = [], [], ""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _threads(settings.threads):
         segment = ViewSegmenter({**settings.options, "output_dir": folder})
         for index in tqdm(chosen, desc="Measuring", unit="view"):
             started = time.perf_counter()
@@ -48,6 +48,17 @@ def price(paths: Sequence[str], settings: WorkerSettings, workers: int) -> str:
     if not seconds:
         raise ValueError(f"Expected a view that can be measured, got: {reason}")
     return _told(len(paths), sum(seconds) / len(seconds), sum(sizes) / len(sizes), len(seconds), workers, settings)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """So many threads of torch in the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _told(count: int, seconds: float, size: float, measured: int, workers: int, settings: WorkerSettings) -> str:
