@@ -4,14 +4,17 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scripts.cohort_worker import Outcome, Worker, WorkerSettings
+from scripts.processes import tree
 from scripts.shipped import ROOT
 
 DIED = "the worker's process died"
@@ -23,11 +26,20 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is reported to anybody
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # listens on the loopback interface alone, as Ray does on a desktop
     "RAY_AUTH_MODE": "token",
-    "RAY_worker_niceness": "0",  # that of this command
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_DISABLE_IMPORT_WARNING": "1",
     "TQDM_DISABLE": "1",  # read when a worker starts; the bar of this process is not touched
 }
+PATIENCE = {
+    "RAY_worker_niceness": "0",  # that of this command; Ray's own choice is 15
+    "RAY_worker_register_timeout_seconds": "600",
+    "RAY_agent_register_timeout_ms": "600000",
+    "RAY_health_check_timeout_ms": "60000",
+    "RAY_health_check_failure_threshold": "10",
+    "RAY_gcs_server_request_timeout_seconds": "300",
+    "RAY_prestart_worker_first_driver": "0",
+}
+"""A machine that does other things too is slow, not dead. What the user has set stays."""
+STARTS = 5
+"""Ray gives itself 30 s to start, which a busy machine may exceed."""
 
 
 @dataclass
@@ -114,8 +126,7 @@ class RayPool:
 
     def close(self) -> None:
         """End all processes and remove Ray's folder."""
-        self._ray.shutdown()
-        shutil.rmtree(self._temporary, ignore_errors=True)
+        _remove(self._ray, self._temporary)
 
 
 def _start(workers: int, gpu_count: int, threads: int) -> tuple[Any, Path]:
@@ -131,18 +142,37 @@ def _start(workers: int, gpu_count: int, threads: int) -> tuple[Any, Path]:
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     token = secrets.token_hex(32)
     threads_text = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    os.environ.update(ENVIRONMENT | threads_text | {"PYTHONPATH": path, "RAY_AUTH_TOKEN": token})
+    wanted = ENVIRONMENT | threads_text | {"PYTHONPATH": path, "RAY_AUTH_TOKEN": token}
+    os.environ.update({**PATIENCE, **os.environ, **wanted})
     try:
         import ray
     except ImportError:
         raise ValueError('Expected Ray, found none; pip install "mcgenref[cohort]"') from None
-    temporary = Path(tempfile.mkdtemp(prefix="mcgenref-"))
-    try:
-        ray.init(
-            address="local", num_cpus=workers, num_gpus=gpu_count, include_dashboard=False, log_to_driver=False,
-            logging_level=logging.CRITICAL, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=str(temporary),
-        )  # fmt: skip
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    return ray, temporary
+    for _ in range(STARTS):
+        temporary = Path(tempfile.mkdtemp(prefix="mcgenref-"))
+        try:
+            ray.init(
+                address="local", num_cpus=workers, num_gpus=gpu_count, include_dashboard=False, log_to_driver=False,
+                logging_level=logging.CRITICAL, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=str(temporary),
+            )  # fmt: skip
+            return ray, temporary
+        except Exception as error:
+            reason = type(error).__name__
+            _remove(ray, temporary)
+        except BaseException:
+            _remove(ray, temporary)
+            raise
+    raise ValueError(
+        f"Expected Ray to start, it did not {STARTS} times, the last with {reason}; is the machine too busy? Give the "
+        "same command later"
+    )
+
+
+def _remove(ray: Any, temporary: Path) -> None:
+    """End Ray, also one that has only half begun, and remove its folder."""
+    ray.shutdown()
+    for pid in reversed(list(tree(os.getpid()))):
+        if pid != os.getpid():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(temporary, ignore_errors=True)

@@ -4,6 +4,7 @@ Do memory, time per view and open files stay where they are? The same command go
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from bundle.data.manifest import ENDS, NAME, read_history
 from scripts import soak_samples
+from scripts.cohort import INTERRUPTED
 from scripts.command import one_line_errors
 from scripts.shipped import ROOT
 from scripts.soak_table import draw, table
@@ -75,6 +77,8 @@ def main(argv: list[str] | None = None) -> None:
         if min(arguments.small, arguments.large) < 0 or arguments.small + arguments.large < 1:
             raise ValueError("Expected at least one view, none of them negative, got others; change --small, --large")
         status = 0 if arguments.table_only else soak(arguments)
+        if status not in (0, -signal.SIGTERM, INTERRUPTED):
+            raise SystemExit(status)
         samples = soak_samples.read(arguments.output_dir / "samples.csv")
         history = read_history(arguments.output_dir / "results")
         text = table(samples, history)

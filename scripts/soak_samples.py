@@ -2,11 +2,12 @@
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-PROC = Path("/proc")
+from scripts.processes import PROC, tree
+
 WORKER = "ray::Worker"
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -56,23 +57,6 @@ def samples(driver: int, *, at_s: float, done: int) -> list[Sample]:
         rss_mb = int(fields[21]) * PAGE_BYTES / 1e6
         found.append(Sample(round(at_s, 1), done, role, pid, round(rss_mb, 2), files, cpu_s))
     return found
-
-
-def tree(root: int) -> Iterator[int]:
-    """A process and all below it."""
-    children: dict[int, list[int]] = {}
-    for entry in PROC.iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            children.setdefault(parent, []).append(int(entry.name))
-    waiting = [root]
-    while waiting:
-        pid = waiting.pop()
-        yield pid
-        waiting += children.get(pid, [])
 
 
 def append(path: Path, rows: Sequence[Sample]) -> None:
