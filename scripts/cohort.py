@@ -11,7 +11,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +132,8 @@ def worker_count(arguments: argparse.Namespace) -> int:
         return int(arguments.workers)
     if device(arguments) == "cuda":
         return int(torch.cuda.device_count() * arguments.workers_per_gpu)
-    return int(max(1, len(os.sched_getaffinity(0)) // arguments.threads))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(max(1, cores // arguments.threads))
 
 
 def make_pool(arguments: argparse.Namespace, settings: WorkerSettings, todo: int) -> RayPool:
@@ -172,7 +172,7 @@ class Progress:
             self.bar.update()
 
 
-def forget(folder: Path, views: Iterable[CohortView]) -> None:
+def forget(views: Iterable[CohortView]) -> None:
     """Remove what was fetched of views that will not be looked at again."""
     for view in views:
         if view.instance is not None:
@@ -220,9 +220,7 @@ def work(arguments: argparse.Namespace, views: list[CohortView], settings: Worke
         print(f"{manifest.damaged} damaged lines in the manifest: their views are looked at again", flush=True)
     studies = studies_of(views) if settings.report or settings.dicom else []
     progress = Progress(views, manifest)
-    cohort = CohortRun(
-        views, studies, manifest, arguments.attempts, progress, partial(forget, Path(arguments.output_dir))
-    )
+    cohort = CohortRun(views, studies, manifest, arguments.attempts, progress, forget)
     with closing(progress.bar):
         if cohort.waiting:
             with closing(make_pool(arguments, settings, cohort.todo)) as pool, terminated_like_interrupted():

@@ -36,7 +36,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     items = phantom_datalist(made, count=VIEWS, first_seed=first, progress=False, **size)
     folder = tmp_path_factory.mktemp("in")
     for number, item in enumerate(items):
-        path = folder / str(number % 3) / f"x{number // 4}.dcm"
+        path = folder / str(number % 3) / f"x{number // 3}.dcm"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(Path(item["image"]).read_bytes())
     content = Path(items[0]["image"]).read_bytes()

@@ -12,9 +12,10 @@ import pytest
 from bundle.data.cohort import CohortView, studies_of, views_of_archive, views_of_input
 from bundle.data.errors import MammogramError
 from bundle.data.manifest import DONE, FAILED, REFUSED
-from scripts import cohort_worker
+from scripts import cohort, cohort_worker
 from scripts.cohort_worker import STOP, Worker, WorkerSettings, study_folder, view_folder
 from tests.reports.study_exam import OPTIONS, write_results, write_view
+from tests.scripts.dicomweb_service import DicomwebService
 from tests.scripts.watch_archive import MemoryArchive
 
 SECRETS = {"PatientName": "SENTINEL^JANE", "PatientID": "SENTINELID"}
@@ -142,6 +143,51 @@ def test_views_of_an_archive_are_fetched_checked_and_segmented(worker: Worker, t
     outcome = worker.view(swapped)
     assert (outcome.end, Path(swapped.path).exists()) == (REFUSED, False)
     assert "Expected the view that was asked for" in outcome.reason
+
+
+def test_an_archive_is_asked_over_http_and_its_files_go_when_they_are_done_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("requests")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name, stand_in in (("ViewSegmenter", LittleSegmenter), ("quiet", lambda tell: None)):
+        monkeypatch.setattr(cohort_worker, name, stand_in)
+    monkeypatch.setattr(cohort_worker.torch, "set_num_threads", lambda count: None)
+    archive, out = MemoryArchive(), tmp_path / "out"
+    for position in ("CC", "MLO"):
+        archive.add(write_view(tmp_path / f"{position}.dcm", "L", position, **SECRETS))
+    service = DicomwebService(archive)
+    try:
+        arguments = cohort.parse([service.url, "--output-dir", str(out), "--method", "segmentor", "--no-dicom"])
+        views = cohort.find_views(arguments)
+        assert service.fetched == []
+        made = Worker(cohort.worker_settings(arguments))
+        assert [made.view(view).end for view in views] == [DONE, DONE]
+        (study,) = studies_of(views)
+        by_key = {view.key: view for view in views}
+        cohort.forget(views[:1])
+        assert made.study(study, by_key, frozenset(by_key)).end == DONE
+    finally:
+        service.stop()
+    assert len(service.fetched) == 3, "what is there is not fetched again"
+    (page,) = (out / study_folder(study.key)).iterdir()
+    assert page.read_text().count("<figure") == 2
+    cohort.forget(views)
+    assert not [path for path in out.rglob("*.dcm")]
+    names = " ".join(map(str, out.rglob("*"))) + "".join(path.read_text() for path in out.rglob("*.json"))
+    assert "SENTINEL" not in names
+    assert all(view.study_uid not in names for view in views)
+
+
+def test_an_archive_without_mammograms_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("requests")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    service = DicomwebService(MemoryArchive())
+    try:
+        with pytest.raises(ValueError, match="Expected mammograms For Presentation"):
+            cohort.find_views(cohort.parse([service.url, "--output-dir", str(tmp_path)]))
+    finally:
+        service.stop()
 
 
 def test_weights_that_do_not_fit_are_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
