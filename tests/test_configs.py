@@ -218,6 +218,15 @@ def test_inference_has_what_hosts_ask_for(random_root: Path, normals: Path) -> N
     assert workflow.check_properties() == []
 
 
+@pytest.mark.parametrize("name", ["evaluate", "tune"])
+def test_evaluation_and_tuning_have_what_hosts_ask_for(name: str, random_root: Path, normals: Path) -> None:
+    """Hosts know two kinds of workflow; these two are of the second."""
+    options = {"images": str(normals), "output_dir": str(random_root), "bundle_root": str(random_root), "device": "cpu"}
+    workflow = ConfigWorkflow(str(CONFIGS / f"{name}.yaml"), workflow_type="infer", logging_file=False, **options)
+    workflow.initialize()
+    assert workflow.check_properties() == []
+
+
 def _typed(**texts: str) -> dict[str, Any]:
     """What the command line makes of options typed as texts."""
     return {key: DefaultParseValue(text) for key, text in texts.items()}

@@ -108,3 +108,33 @@ def test_the_generator_takes_and_gives_what_is_promised() -> None:
     pred = formats["outputs"]["pred"]
     assert velocity.shape == (1, pred["num_channels"], *pred["spatial_shape"])
     assert velocity.dtype == getattr(torch, pred["dtype"])
+
+
+METRIC = re.compile(r"(?:shift_(\w+?)|real_backgrounds)_(segmentor|augmentation)_object_(f2|tpr_at_0\.4_fp_per_cm2)")
+# Table and column of docs/results that a figure stands in.
+PLACES = {"f2": ("Objects and clusters, pooled", "Object F2"), "tpr_at_0.4_fp_per_cm2": ("FROC", "TPR at 0.4 FP/cm2")}
+
+
+def _table(page: str, section: str, table: str) -> dict[str, dict[str, str]]:
+    """Cells of a table of docs/results by system and column, without marks of the best."""
+    text = (ROOT / "docs" / "results" / f"{page}.md").read_text()
+    (found,) = re.findall(
+        rf"^## {section}$.*?^### {table}$\n\n(.*?)\n\n", f"{text}\n\n", flags=re.MULTILINE | re.DOTALL
+    )
+    head, _, *rows = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in found.splitlines()]
+    return {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+
+
+@pytest.mark.parametrize("name", METADATA["eval_metrics"])
+def test_a_figure_is_the_one_of_the_published_results(name: str) -> None:
+    """F2 at threshold 0.5, recall along the FROC curve."""
+    found = METRIC.fullmatch(name)
+    assert found, name
+    condition, system, figure = found.groups()
+    place, column = PLACES[figure]
+    rows = _table(*(("shift", f"shift/{condition}") if condition else ("real", "real")), place)
+    fixed = f"{system} at 0.5"
+    row = rows[fixed] if figure == "f2" and fixed in rows else rows[system]
+    assert METADATA["eval_metrics"][name] == float(row[column].split()[0])
+    # Only a figure with its interval is one.
+    assert re.search(r"\[[\d.]+, [\d.]+\]", row[column])

@@ -223,7 +223,8 @@ bundle = Path(sys.argv[1])
 sys.path.insert(0, str(bundle))
 meta, config = str(bundle / "configs/metadata.json"), str(bundle / "configs/inference.yaml")
 verify_metadata(meta_file=meta, filepath=str(bundle / "eval/schema.json"))
-workflow = create_workflow(workflow_type="inference", bundle_root=str(bundle), config_file=config, meta_file=meta)
+workflow = create_workflow(workflow_type="inference", bundle_root=str(bundle), config_file=config, meta_file=meta,
+                           logging_file=str(bundle / "configs/logging.conf"))
 assert workflow.check_properties() == [], workflow.check_properties()
 verify_net_in_out(net_id="network_def", meta_file=meta, config_file=config, bundle_root=str(bundle))
 exported = bundle / "models/verify_model.ts"

@@ -54,8 +54,8 @@ def test_it_tunes_the_networks_and_views_of_inference() -> None:
     tuned, inference = _config("tune"), _config("inference")
     for key in ("network_def", "generator_def", "preprocessing", "precision", "window_px", "sw_batch_size"):
         assert tuned[key] == inference[key], key
-    plain = {key: value for key, value in inference["refined_inferer"].items() if key in tuned["refined_inferer"]}
-    assert tuned["refined_inferer"] == plain
+    plain = {key: value for key, value in inference["refined_inferer"].items() if key in tuned["inferer"]}
+    assert tuned["inferer"] == plain
 
 
 @pytest.mark.parametrize("name", ["default", "paper"])
