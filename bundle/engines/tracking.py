@@ -21,6 +21,7 @@ from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from monai.handlers import MLFlowHandler
 
+from .. import __version__
 from .pictures import Batch, Panel, contact_sheet, segmentor_panels, trace_figure
 
 
@@ -50,13 +51,16 @@ class TrackedParameters:
     """Logs settings as parameters of the run; MONAI's handler logs `max_epochs` and `epoch_length` alone.
 
     A resumed run keeps its parameters, as MLflow wants it; one that has changed becomes a tag, `NAME since epoch N`.
+    The version of this package is one of them.
 
     Args:
         parameters: name to value; no paths.
+        description: what MLflow shows above the run's figures.
     """
 
-    def __init__(self, parameters: Mapping[str, Any]) -> None:
-        self.parameters = {name: str(value) for name, value in parameters.items()}
+    def __init__(self, parameters: Mapping[str, Any], *, description: str = "") -> None:
+        self.parameters = {name: str(value) for name, value in parameters.items()} | {"version": __version__}
+        self.description = description
         self._run_id = ""
 
     def attach(self, engine: Engine) -> None:
@@ -69,6 +73,8 @@ class TrackedParameters:
         if run is None or run.run_id == self._run_id:
             return
         self._run_id = run.run_id
+        if self.description:
+            run.client.set_tag(run.run_id, "mlflow.note.content", self.description)
         logged = run.client.get_run(run.run_id).data.params
         for name, value in self.parameters.items():
             if name not in logged:

@@ -16,6 +16,7 @@ from monai.utils import path_to_sqlite_uri
 from numpy.testing import assert_allclose
 from PIL import Image
 
+import bundle
 from bundle.engines import RefinementTrace, SamplePictures, TrackableLoss, TrackedParameters
 from bundle.engines.pictures import (
     Panel,
@@ -281,7 +282,7 @@ def _train(directory: Path, experiment: str, *, learning_rate: float, fail_at: i
         loss_function=loss,
         inferer=SimpleInferer(),
         train_handlers=[
-            TrackedParameters({"learning_rate": learning_rate, "window_px": 64}),
+            TrackedParameters({"learning_rate": learning_rate, "window_px": 64}, description="Two curves."),
             SamplePictures(directory, "train"),
             TrackableLoss(),
             MLFlowHandler(experiment_name=experiment, **_store(directory)),
@@ -308,7 +309,9 @@ def test_a_tracked_training_leaves_parameters_curves_and_pictures(folder: Path) 
     _train(folder, "training", learning_rate=0.1)
     client, run = _run_of(folder, "training")
     assert run.info.status == "FINISHED"
-    assert run.data.params.items() >= {"learning_rate": "0.1", "window_px": "64", "max_epochs": "1"}.items()
+    said = {"learning_rate": "0.1", "window_px": "64", "max_epochs": "1", "version": bundle.__version__}
+    assert run.data.params.items() >= said.items()
+    assert run.data.tags["mlflow.note.content"] == "Two curves."
     curve = client.get_metric_history(run.info.run_id, "train_loss")
     assert [point.step for point in curve] == [1, 2]
     assert curve[1].value < curve[0].value
