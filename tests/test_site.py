@@ -1,6 +1,7 @@
 """The documentation as a site: every page and every docstring, without a warning."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,14 @@ PACKAGES = sorted(path.parent.name for path in (ROOT / "bundle").glob("*/__init_
 def test_every_package_has_a_page() -> None:
     pages = {path.stem: path.read_text().strip() for path in (ROOT / "docs" / "api").glob("*.md")}
     assert pages == {name: f"::: bundle.{name}" for name in PACKAGES}
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    """Decisions and results are reached from pages that are."""
+    listed = set(re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text()))
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    reached = {page for page in pages if re.match(r"decisions/\d|results/", page)}
+    assert listed == pages - reached
 
 
 @pytest.mark.slow

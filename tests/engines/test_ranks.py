@@ -12,7 +12,7 @@ import ignite.distributed as idist
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
-from monai.utils import set_determinism
+from monai.utils import path_to_sqlite_uri, set_determinism
 from torch import distributed, nn
 from torch.utils.data import Dataset
 
@@ -129,6 +129,17 @@ def _losses(folder: Path) -> list[float]:
     return [float(mean) for _, mean in rows]
 
 
+def _check_the_one_tracked_run(folder: Path, name: str) -> None:
+    """The first process alone has told MLflow, and its losses are those of the whole batches."""
+    mlflow = pytest.importorskip("mlflow")
+    client = mlflow.MlflowClient(path_to_sqlite_uri(str(folder / "mlruns.db")))
+    (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    assert (run.info.run_name, run.info.status) == (name, "FINISHED")
+    curve = [point.value for point in client.get_metric_history(run.info.run_id, "train_loss")]
+    assert len(curve) == 6
+    assert _losses(folder) == pytest.approx([sum(curve[:3]) / 3, sum(curve[3:]) / 3], abs=1e-5)
+
+
 @pytest.mark.slow
 @pytest.mark.train
 @pytest.mark.parametrize(("name", "file"), [("train", "model.pt"), ("train_generator", "generator_ema.pt")])
@@ -140,7 +151,9 @@ def test_torchrun_on_two_processes_trains_as_one_process_does(
         options["lambda_objects"] = 1.0
     _run([], [name], options, tmp_path)
     torchrun = ["torch.distributed.run", "--standalone", f"--nproc_per_node={RANKS}", "-m"]
-    _run(torchrun, [name, "multi_gpu_train"], options | {"output_dir": str(tmp_path / "two")}, tmp_path)
+    two_options = options | {"output_dir": str(tmp_path / "two"), "tracking": "mlflow"}
+    _run(torchrun, [name, "multi_gpu_train"], two_options, tmp_path)
+    _check_the_one_tracked_run(tmp_path / "two", "segmentor" if name == "train" else "generator")
     assert _losses(tmp_path / "two") == pytest.approx(_losses(tmp_path / "one"), rel=1e-4)
     one, two = (torch.load(tmp_path / folder / file, weights_only=True) for folder in ("one", "two"))
     assert one.keys() == two.keys()
