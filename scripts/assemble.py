@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from monai.bundle import ConfigParser
 from tqdm import tqdm
 
+from bundle.networks.weights_file import check_listed, read_weights
 from scripts.command import one_line_errors
 from scripts.shipped import ROOT
 
@@ -48,12 +48,15 @@ def assemble(output_dir: Path, *, root: Path = ROOT, large_files_url: str = "") 
         The folder and the zip.
 
     Raises:
-        ValueError: if a file is over the limit and no URL is given, or the version is not in the changelog.
+        ValueError: if a file is over the limit and no URL is given, the version is not in the changelog, or weights
+            are others than metadata.json lists.
         FileNotFoundError: if weights are missing.
     """
     metadata = json.loads((root / "configs" / "metadata.json").read_text())
     if metadata["version"] not in metadata["changelog"]:
         raise ValueError(f"Expected version {metadata['version']} in metadata.json's changelog, got none; add its line")
+    for name in WEIGHTS:
+        check_listed(root / "models" / name, root / "configs" / "metadata.json")
     folder = output_dir / bundle_name(metadata)
     _copy(root, folder)
     for name in TWINS:
@@ -77,14 +80,14 @@ def write_safetensors(weights: Path) -> Path:
 
     Raises:
         FileNotFoundError: if there are no weights.
-        ValueError: if safetensors is not installed.
+        ValueError: if the file holds none, or safetensors is not installed.
     """
     try:
         from safetensors.torch import save_file
     except ImportError:
         raise ValueError("Expected the package safetensors, found none; pip install safetensors") from None
     path = weights.with_suffix(".safetensors")
-    save_file(torch.load(weights, map_location="cpu", weights_only=True), path)
+    save_file(read_weights(weights), path)
     return path
 
 

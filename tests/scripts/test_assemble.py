@@ -16,6 +16,7 @@ import torch
 from monai.bundle import ConfigParser, download_large_files
 from PIL import Image
 
+from bundle.networks.weights_file import LISTED, sha256_of
 from scripts import assemble
 from scripts.assemble import files_of, write_zip
 
@@ -191,6 +192,16 @@ def test_a_version_without_a_line_in_the_changelog_is_refused(small_project: Pat
     path.write_text(path.read_text().replace('"version": "1.2.3"', '"version": "1.2.4"'))
     with pytest.raises(ValueError, match=r"1\.2\.4"):
         assemble.assemble(tmp_path / "out", root=small_project)
+
+
+def test_other_weights_than_the_listed_ones_are_not_handed_out(small_project: Path, tmp_path: Path) -> None:
+    path = small_project / "configs" / "metadata.json"
+    listed = {LISTED: {f"models/{name}": sha256_of(small_project / "models" / name) for name in assemble.WEIGHTS}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | listed))
+    torch.save({"weight": torch.zeros(5)}, small_project / "models" / assemble.WEIGHTS[1])
+    with pytest.raises(ValueError, match=rf"Expected models/{assemble.WEIGHTS[1]} with SHA-256 .* --record"):
+        assemble.assemble(tmp_path / "out", root=small_project)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_of_another_kind_is_left_alone(small_project: Path, tmp_path: Path) -> None:
