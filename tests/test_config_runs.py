@@ -18,6 +18,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from bundle.data import phantom_datalist
+from bundle.networks.weights_file import read_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / "configs"
@@ -202,3 +203,5 @@ def test_it_runs_from_another_folder_and_leaves_what_the_comment_says(name: str,
     assert any(output.iterdir())
     for pattern in re.findall(r"\b(?:OUTPUT_DIR|OUT)/([\w.*]+)", _opening(name.split()[0])):
         assert list(output.glob(pattern)), pattern
+    for path in output.glob("*.pt"):
+        assert all(value.isfinite().all() for value in read_weights(path).values()), path.name

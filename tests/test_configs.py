@@ -308,16 +308,6 @@ def _weights(path: Path, name: str) -> dict[str, torch.Tensor]:
 
 @pytest.mark.slow
 @pytest.mark.train
-@pytest.mark.parametrize(("name", "file"), [("train", "model.pt"), ("train_generator", "generator_ema.pt")])
-def test_a_training_runs_from_any_folder(name: str, file: str, normals: Path, phantoms: Path, tmp_path: Path) -> None:
-    overrides = _small_training(normals, phantoms, tmp_path / "out")
-    _run("--config_file", str(CONFIGS / f"{name}.yaml"), cwd=tmp_path, overrides=overrides)
-    _weights(tmp_path / "out" / file, name)
-    assert (tmp_path / "out" / "checkpoints" / "checkpoint_1.pt").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.train
 def test_the_bare_command_trains_from_the_root_and_goes_on_where_it_stopped(
     normals: Path, phantoms: Path, tmp_path: Path
 ) -> None:
