@@ -26,6 +26,7 @@ from bundle import __version__
 from bundle.data import LoadMammogramd, MammogramError
 from bundle.data.real_backgrounds import REAL_VERSION, RealBackgrounds, crops_of, exams_of
 from bundle.data.shift_benchmark import CONDITIONS
+from bundle.data.whole_files import write_whole
 from bundle.engines.benchmark import Case, KeptMaps, Record
 from bundle.engines.evaluation import fingerprint
 from bundle.functional.summary import summarise
@@ -176,10 +177,12 @@ def write_tables(records: Sequence[Record], jobs: Sequence[Job], output: Path) -
     rows = shown_figures(summarise(records, rng=np.random.default_rng(0), reference=FULL), names)
     text = ablation_markdown(rows, {job.variant.name: job.variant.what for job in jobs})
     for suffix, content in (("md", text), ("csv", to_csv(rows)), ("json", to_json(rows))):
-        (output / f"ablation.{suffix}").write_text(content, encoding="utf-8")
+        write_whole(output / f"ablation.{suffix}", lambda path, content=content: path.write_text(content, "utf-8"))  # type: ignore[misc]
     for dataset, members in by_dataset(rows):
         if any(row["differences"] for row in members):
-            (output / f"ablation_{dataset.replace(' ', '_')}.png").write_bytes(png(bars(members)))
+            picture = png(bars(members))
+            name = f"ablation_{dataset.replace(' ', '_')}.png"
+            write_whole(output / name, lambda path, picture=picture: path.write_bytes(picture))  # type: ignore[misc]
     return text
 
 

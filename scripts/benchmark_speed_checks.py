@@ -29,10 +29,15 @@ def object_discordance(first: Tensor, second: Tensor, *, spacing_mm: float, thre
     Returns:
         In [0, 1]; 0 without any object.
     """
+    either, both = object_counts(first, second, spacing_mm=spacing_mm, threshold=threshold)
+    return (either - both) / either if either else 0.0
+
+
+def object_counts(first: Tensor, second: Tensor, *, spacing_mm: float, threshold: float = THRESHOLD) -> tuple[int, int]:
+    """How many objects either of two maps of logits has, and how many both have; arguments as above."""
     one, other = (find_components((logits.sigmoid() >= threshold)[0, 0].cpu().numpy()) for logits in (first, second))
     pairs = len(match_one_to_one(*hits(one, other, spacing_mm=(spacing_mm, spacing_mm))))
-    union = len(one) + len(other) - pairs
-    return (union - pairs) / union if union else 0.0
+    return len(one) + len(other) - pairs, pairs
 
 
 def densest_crop(image: Tensor, label: NDArray[np.uint8], *, side_px: int) -> Tensor:

@@ -26,6 +26,7 @@ from scripts.compare_systems import LOSSES, RECORD, digest_of, seen_of
 from scripts.shipped import ROOT
 
 PHANTOMS, RENDERED = 24, 24
+BEGUN = "begun.json"
 
 
 def seen_in_training(
@@ -71,17 +72,26 @@ def write_record(weights: Path, seen: Seen, *, losses: str = LOSSES, options: di
     """
     path = weights.with_name(RECORD)
     known = json.loads(path.read_text(encoding="utf-8"))["trainings"] if path.exists() else {}
-    known[digest_of(weights)] = {
+    known[digest_of(weights)] = record_of(weights, seen, losses=losses, options=options or {})
+    _write_json(path, {"trainings": known})
+    return path
+
+
+def record_of(weights: Path, seen: Seen, *, losses: str, options: dict[str, Any]) -> dict[str, Any]:
+    """What is written of a training."""
+    return {
         "file": weights.name,
         "losses": losses,
         "images": sorted(seen.images),
         "patients": sorted(seen.patients),
         "seeds": [list(seeds) for seeds in seen.seeds],
-        "options": options or {},
+        "options": options,
     }
-    text = json.dumps({"trainings": known}, indent=1) + "\n"
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    text = json.dumps(content, indent=1) + "\n"
     write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    return path
 
 
 def training_words(configs: Sequence[str], output_dir: Path, options: dict[str, object]) -> list[str]:
@@ -96,28 +106,46 @@ def training_words(configs: Sequence[str], output_dir: Path, options: dict[str, 
 def train(entry: Entry, part: Weights, weights_dir: Path, options: dict[str, object], seen: Seen) -> None:
     """Train a network of a system to its end, then record it; one that is recorded is not trained again.
 
+    Until then begun.json beside the weights says what is trained on, so that a run that was killed, even between the
+    end of the training and its record, is gone on with by the same command and by no other.
+
     Raises:
         MammogramError: if there are weights without a record, or of a training on other data, or if training fails.
     """
     weights = weights_dir / part.folder / "model.pt"
-    said = {"epochs": options.get("epochs")}
-    if weights.exists():
-        path = weights.with_name(RECORD)
-        known = json.loads(path.read_text(encoding="utf-8"))["trainings"] if path.exists() else {}
-        record = known.get(digest_of(weights))
-        if record is None or record["options"] != said or seen_of(record) != seen:
-            raise MammogramError(
-                f"{weights}: Expected weights of this training, got others; give --weights-dir another folder, or "
-                f"record them: python -m scripts.compare_train {entry.name} --record WEIGHTS"
-            )
+    said: dict[str, Any] = {"epochs": options.get("epochs")}
+    record, begun = record_of(weights, seen, losses=LOSSES, options=said), weights.with_name(BEGUN)
+    this = begun.exists() and json.loads(begun.read_text(encoding="utf-8")) == record
+    if weights.exists() and not this:
+        _check_recorded(entry, weights, said, seen)
         print(f"{weights} is there already")
         return
-    words = training_words(part.configs, weights.parent, options)
-    print(f"\n$ {' '.join(words)}\n", flush=True)
-    ended = subprocess.run([sys.executable, *words], cwd=ROOT, check=False).returncode
-    if ended:
-        raise MammogramError(f"{entry.name}: Expected a training that ends well, got status {ended}; see above")
+    if begun.exists() and not this:
+        raise MammogramError(
+            f"{begun}: Expected the training that was begun there, got other data or options; give --weights-dir "
+            "another folder, or delete this one"
+        )
+    if not weights.exists():
+        _write_json(begun, record)
+        words = training_words(part.configs, weights.parent, options)
+        print(f"\n$ {' '.join(words)}\n", flush=True)
+        ended = subprocess.run([sys.executable, *words], cwd=ROOT, check=False).returncode
+        if ended:
+            raise MammogramError(f"{entry.name}: Expected a training that ends well, got status {ended}; see above")
     write_record(weights, seen, options=said)
+    begun.unlink()
+
+
+def _check_recorded(entry: Entry, weights: Path, said: dict[str, Any], seen: Seen) -> None:
+    """Refuse weights that are not recorded as those of this training."""
+    path = weights.with_name(RECORD)
+    known = json.loads(path.read_text(encoding="utf-8"))["trainings"] if path.exists() else {}
+    record = known.get(digest_of(weights))
+    if record is None or record["options"] != said or seen_of(record) != seen:
+        raise MammogramError(
+            f"{weights}: Expected weights of this training, got others; give --weights-dir another folder, or "
+            f"record them: python -m scripts.compare_train {entry.name} --record WEIGHTS"
+        )
 
 
 def _parser() -> argparse.ArgumentParser:

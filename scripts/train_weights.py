@@ -15,10 +15,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from bundle.data import MammogramError
 from bundle.data.real_backgrounds import exams_of
+from bundle.data.whole_files import write_whole
 from bundle.reports.figures import png
 from bundle.reports.losses import loss_curves
 from scripts.shipped import ROOT
@@ -66,7 +68,7 @@ def train_folds(
         fold = {**options, "initial_weights": base.resolve(), "exclude": excluded}
         weights = train("train", output_dir / f"fold_{number + 1}", "model.pt", fold)
         for exam in held_out:
-            shutil.copyfile(weights, output_dir / f"{exam}.pt")
+            write_whole(output_dir / f"{exam}.pt", partial(shutil.copyfile, weights))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -108,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
         if "generator" in arguments.stages:
             train("train_generator", output / "generator", "generator_ema.pt", {**normals, **trial})
         losses = {path.parent.name: path for path in sorted(output.rglob("losses.csv"))}
-        (output / "losses.png").write_bytes(png(loss_curves(losses)))
+        write_whole(output / "losses.png", lambda path: path.write_bytes(png(loss_curves(losses))))
     except (MammogramError, subprocess.CalledProcessError) as error:
         print(f"train_weights: {error}", file=sys.stderr)
         return 1

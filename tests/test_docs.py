@@ -12,8 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 METHOD = (ROOT / "docs" / "method.md").read_text()
 FUNCTION = re.compile(r"`(bundle/[\w/]+\.py):([\w.]+)`")
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
-# Every table in these is one of promises: promise, test, figure.
-PROMISES = ("reliability.md",)
+# Documents with tables of promises, by their heading; each line names the tests that hold it.
+PROMISES, PROMISE = ("reliability.md", "determinism.md"), "| promise |"
 EQUATIONS = [str(number) for number in range(1, 25)]
 FOLDERS = (".ci", "bundle", "configs", "docs", "models", "scripts", "tests")
 TEXTS = ("", ".cfg", ".json", ".md", ".py", ".toml", ".txt", ".yaml", ".yml")
@@ -73,8 +73,12 @@ def test_a_named_test_exists(path: str, name: str) -> None:
 
 def _promises() -> list[str]:
     """Lines of the tables of promises, without their headings."""
-    lines = [line for name in PROMISES for line in (ROOT / "docs" / name).read_text().splitlines()]
-    return [line for line in lines if line[:1] == "|" and not re.match(r"\| promise \||\|-", line)]
+    found, inside = [], False
+    for name in PROMISES:
+        for line in (ROOT / "docs" / name).read_text().splitlines():
+            inside = line.startswith(PROMISE) or (inside and line[:1] == "|")
+            found += [line] if inside and not line.startswith((PROMISE, "|-")) else []
+    return found
 
 
 def test_every_promise_has_a_test_that_exists() -> None:

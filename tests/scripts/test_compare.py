@@ -1,7 +1,11 @@
 """One command for every system and data set: what it refuses, what it keeps, and that workers change nothing."""
 
 import json
+import os
+import random
 import shutil
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,6 +52,7 @@ from scripts.compare_systems import (
 from scripts.compare_tracking import nameless
 from scripts.compare_train import main as train_main
 from scripts.compare_train import seen_in_training, training_words, write_record
+from scripts.compare_train import train as train_system
 from scripts.shipped import shipped_inferers
 
 SIDE = 160
@@ -452,6 +457,69 @@ def test_a_training_that_is_recorded_is_not_run_again(tmp_path: Path, capsys: py
     write_record(weights, seen_in_training(REGISTRY["segai"], ""), options={"epochs": None})
     train_main(["segai", "--weights-dir", str(tmp_path)])
     assert "is there already" in capsys.readouterr().out
+
+
+def test_a_training_that_was_killed_is_gone_on_with_by_the_same_command_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, seen = REGISTRY["segai"], seen_in_training(REGISTRY["segai"], "")
+    weights, other = tmp_path / entry.weights[0].folder / "model.pt", Seen(patients=frozenset({"p"}))
+
+    def killed(words: list[str], **_: Any) -> Any:
+        weights.parent.mkdir(exist_ok=True)
+        weights.write_bytes(b"whole")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "run", lambda words, **_: subprocess.CompletedProcess(words, -9))
+    with pytest.raises(MammogramError, match="got status -9"):
+        train_system(entry, entry.weights[0], tmp_path, {}, seen)
+    with pytest.raises(MammogramError, match="Expected the training that was begun there"):
+        train_system(entry, entry.weights[0], tmp_path, {}, other)
+    # The training ends, and its command dies before it has written the record.
+    monkeypatch.setattr(subprocess, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_system(entry, entry.weights[0], tmp_path, {}, seen)
+    with pytest.raises(MammogramError, match="Expected weights of this training, got others"):
+        train_system(entry, entry.weights[0], tmp_path, {}, other)
+    assert training_of(weights) is None
+    train_system(entry, entry.weights[0], tmp_path, {}, seen)
+    training = training_of(weights)
+    assert training is not None
+    assert training.seen == seen
+    assert {path.name for path in weights.parent.iterdir()} == {"model.pt", "training.json"}
+
+
+@pytest.mark.slow
+def test_a_comparison_killed_at_any_file_has_the_same_table(folders: Path) -> None:
+    chosen = words(folders)
+    rng = random.Random(0)
+    # The comparison brings some twelve files to their place: choices, records, the page.
+    kills = ["before", rng.randint(1, 2)], ["after", rng.randint(1, 3)], ["before", rng.randint(2, 4)]
+    runs = [{"words": chosen, "kill": kill} for kill in kills] + [{"words": chosen}]
+    whole = [*chosen[:-1], str(folders / "whole")]
+    assert _killed([*runs, {"words": whole}]) == [-9, -9, -9, 0, 0]
+    assert (folders / "out" / "table.csv").read_bytes() == (folders / "whole" / "table.csv").read_bytes()
+    records = [
+        {path.name: path.read_bytes() for path in (folders / run / "records").rglob("*.json")}
+        for run in ("out", "whole")
+    ]
+    assert records[0] == records[1]
+    assert len(records[0]) == 8
+
+
+def _killed(runs: list[dict[str, Any]]) -> list[int]:
+    """Status of each run of the comparison."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.scripts.killed_comparisons"],
+        cwd=Path(__file__).resolve().parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        input=json.dumps(runs),
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_a_training_is_the_documented_command(tmp_path: Path) -> None:
