@@ -48,7 +48,7 @@ def read_reports(paths: Sequence[Path]) -> list[dict[str, Any]]:
     Raises:
         ValueError: on a file of something else, or two views of one image name.
     """
-    files = [file for path in paths for file in (sorted(path.glob("*_findings.json")) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (sorted(path.glob("[!.]*_findings.json")) if path.is_dir() else [path])]
     reports = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     for file, report in zip(files, reports, strict=True):
         if not (isinstance(report, dict) and {"image", "findings"} <= set(report)):
