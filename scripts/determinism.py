@@ -26,6 +26,7 @@ from scripts.command import one_line_errors
 from scripts.shipped import ROOT, augmented_inferer, shipped_inferers
 
 METHODS = ("segmentor", "augmentation", "ttgpr")
+PRECISIONS = ("float32", "bfloat16")
 SPACING_MM, HEIGHT_MM, WIDTH_MM = 0.1, 120.0, 90.0
 # Beyond those that other commands and tests use.
 FIRST_PHANTOM = 400
@@ -156,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output-dir", type=Path, default=ROOT / "eval" / "determinism", help="(default: %(default)s)")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="(default: all)")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS), help="(default: both)")
     parser.add_argument("--phantoms", type=int, default=2, help="(default: %(default)s)")
     parser.add_argument(
         "--side-px", type=int, default=640, help="of the crops; 640 px are 16 windows (default: %(default)s)"
@@ -178,7 +180,7 @@ def main(argv: list[str] | None = None) -> None:
         images = crops(output / "phantoms", count=arguments.phantoms, side_px=arguments.side_px)
         rows = []
         for method in arguments.methods:
-            for precision in ("float32", "bfloat16"):
+            for precision in arguments.precisions:
                 rows += compare(method, settings_of(precision, arguments.batch_sizes, arguments.threads), images)
         text = markdown(rows)
         write_whole(output / "determinism.md", lambda path: path.write_text(text))

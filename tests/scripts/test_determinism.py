@@ -43,10 +43,12 @@ def test_every_method_repeats_its_bits_and_finds_the_same_objects_for_another_ba
 ) -> None:
     base = Setting("reference", "bfloat16")
     again, other = base._replace(name="again"), base._replace(name="other", batch_size=1)
-    same, changed = compare(method, [base, again, other], [image])
+    # Two windows side by side.
+    strip = image[..., 64:320, :]
+    same, changed = compare(method, [base, again, other], [strip])
     assert same["same_bits"]
     assert changed["of_one_alone"] == 0
-    assert changed["objects"] > 3
+    assert changed["objects"] > 2
 
 
 def test_settings_are_one_change_away_from_the_first() -> None:
