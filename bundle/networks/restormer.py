@@ -142,10 +142,11 @@ class Restormer(nn.Module):
         high_pass_gain: above 0, gain x (image - its mean over 13 x 13 pixels) is a further input channel:
             calcifications are a few per cent of the brightness they lie on, which a network must else learn to see.
         time_dim: width of the time embedding; 0 for the segmentor.
+        flow_sigma: above 0, the network's output is what `velocity_from` turns into a velocity; it needs `time_dim`.
         output_bias: initial bias of the output. About -4 suits a segmentor of rare pixels.
 
     Raises:
-        ValueError: if a level's channels are not a multiple of its heads.
+        ValueError: if a level's channels are not a multiple of its heads, or `flow_sigma` is given without `time_dim`.
     """
 
     def __init__(
@@ -163,6 +164,7 @@ class Restormer(nn.Module):
         stem_stride: int = 1,
         high_pass_gain: float = 0.0,
         time_dim: int = 0,
+        flow_sigma: float = 0.0,
         output_bias: float = 0.0,
     ) -> None:
         super().__init__()
@@ -172,11 +174,14 @@ class Restormer(nn.Module):
                 raise ValueError(
                     f"Expected channels that are a multiple of the heads, got {level_dim} and {level_heads}"
                 )
+        if flow_sigma > 0 and not time_dim:
+            raise ValueError(f"Expected flow_sigma 0 without a time embedding, got {flow_sigma}; pass time_dim too")
         decoder = list(num_blocks[:3] if num_decoder_blocks is None else num_decoder_blocks)
         self.time_dim = time_dim
         self.condition_channels = condition_channels
         self.stem_stride = stem_stride
         self.high_pass_gain = high_pass_gain
+        self.flow_sigma = flow_sigma
         channels = in_channels * (2 if high_pass_gain > 0 else 1) + condition_channels
         self.embed = Conv2dLast(channels * stem_stride**2, dim, 3, padding=1, bias=False)
         self.time_mlp = (
@@ -228,6 +233,7 @@ class Restormer(nn.Module):
             raise ValueError(
                 f"Expected rows and columns that are multiples of {multiple}, got {image.shape[2]} and {image.shape[3]}"
             )
+        state = image
         if self.high_pass_gain > 0:
             image = torch.cat([image, self.high_pass_gain * high_pass(image)], dim=1)
         if condition is not None:
@@ -244,7 +250,34 @@ class Restormer(nn.Module):
         x = self.decoder2(self.reduce2(torch.cat([self.up2(x), level2], dim=-1)), embedding)
         x = self.decoder1(torch.cat([self.up1(x), level1], dim=-1), embedding)
         out = self.output(self.refinement(x, embedding).permute(0, 3, 1, 2)).contiguous()
-        return F.pixel_shuffle(out, self.stem_stride)
+        out = F.pixel_shuffle(out, self.stem_stride)
+        if t is not None and self.flow_sigma > 0:
+            return velocity_from(out, state, t, self.flow_sigma)
+        return out
+
+
+def velocity_from(out: Tensor, state: Tensor, t: Tensor, sigma: float) -> Tensor:
+    """Velocity of the flow, c_skip(t) m_t + c_out(t) out, with the coefficients that Karras et al. 2022 derive.
+
+    c_skip is the best linear guess of x - z from m_t = t x + (1 - t) z for an x of standard deviation sigma; with a
+    sigma of the texture that no network can guess it stands for the noise, pixel by pixel, which a network would have
+    to carry through all its layers else. What is left is a picture: as sigma -> 0, v = (out - m_t) / (1 - t) with
+    out the estimate of x. c_out keeps that finite as t -> 1.
+
+    Args:
+        out: the network's output, (B, 1, rows, columns).
+        state: m_t, like `out`.
+        t: (B,) in [0, 1].
+        sigma: above 0, in the units of x.
+
+    Returns:
+        Like `out`, float32.
+    """
+    t = t.float().view(-1, 1, 1, 1)
+    variance = (t * sigma).square() + (1 - t).square()
+    skip = (t * sigma * sigma - (1 - t)) / variance
+    scale = ((1 - t).square() + (t * sigma * sigma).square()).sqrt() / variance
+    return skip * state.float() + scale * out.float()
 
 
 def high_pass(image: Tensor, width_px: int = 13) -> Tensor:

@@ -31,6 +31,8 @@ class RandFlowStated(RandomizableTransform, MapTransform):
             follows from the condition alone, so the minimum of eq. 5 stays where it is, and what a seed means is
             learnt sooner: puncta are a few pixels in a thousand. A weight on the puncta themselves would teach to
             invent them.
+        time_sigma: above 0, the weight is multiplied by sqrt((1 - t)^2 + time_sigma^2). The error of a velocity grows as
+            1 / (1 - t) towards the data, where only noise is left to guess, and would drown the times in between.
 
     Adds `t`, a scalar, and `condition`, (2, rows, columns): seed map and completeness.
     """
@@ -45,12 +47,13 @@ class RandFlowStated(RandomizableTransform, MapTransform):
         max_drop: float = 0.5,
         max_false: int = 2,
         seed_weight: float = 30.0,
+        time_sigma: float = 0.0,
     ) -> None:
         MapTransform.__init__(self, [image_key])
         RandomizableTransform.__init__(self, 1.0)
         self.label_key, self.target_key = label_key, target_key
         self.complete_share, self.max_drop, self.max_false = complete_share, max_drop, max_false
-        self.seed_weight = seed_weight
+        self.seed_weight, self.time_sigma = seed_weight, time_sigma
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         out = dict(data)
@@ -66,6 +69,9 @@ class RandFlowStated(RandomizableTransform, MapTransform):
         out[self.keys[0]], out["t"] = interpolate(x, z, t), t
         given = torch.from_numpy(seeds).float()[None]
         near = max_pool2d(given, 2 * SEED_REACH_PX + 1, stride=1, padding=SEED_REACH_PX)
-        out[self.target_key] = torch.cat([velocity_target(x, z), 1 + (self.seed_weight - 1) * near])
+        weight = 1 + (self.seed_weight - 1) * near
+        if self.time_sigma > 0:
+            weight = weight * torch.hypot(1 - t, torch.tensor(self.time_sigma))
+        out[self.target_key] = torch.cat([velocity_target(x, z), weight])
         out["condition"] = torch.cat([given, torch.full_like(given, float(complete))])
         return out
