@@ -98,6 +98,16 @@ def test_pixels_near_given_seeds_weigh_more() -> None:
     assert out["velocity"][1].sum() == WINDOW_PX**2 + 81 * 4.0
 
 
+def test_weight_falls_towards_the_data_and_not_to_zero() -> None:
+    label = torch.zeros(1, WINDOW_PX, WINDOW_PX, dtype=torch.uint8)
+    for number in range(5):
+        out = RandFlowStated(time_sigma=0.1, complete_share=1.0).set_random_state(number)(
+            {"image": torch.zeros(1, WINDOW_PX, WINDOW_PX), "label": label}
+        )
+        weight = out["velocity"][1, 0, 0]
+        torch.testing.assert_close(weight, ((1 - out["t"]) ** 2 + 0.01).sqrt())
+
+
 def test_dropped_seeds_weigh_nothing() -> None:
     """The weight follows from the condition alone, or the generator would learn to invent puncta."""
     label = torch.zeros(1, WINDOW_PX, WINDOW_PX, dtype=torch.uint8)

@@ -3,7 +3,14 @@ import torch
 from monai.networks.blocks.cablock import CABlock, FeedForward
 
 from bundle.networks import Restormer
-from bundle.networks.restormer import GatedFeedForward, RestormerBlock, TransposedAttention, high_pass, time_features
+from bundle.networks.restormer import (
+    GatedFeedForward,
+    RestormerBlock,
+    TransposedAttention,
+    high_pass,
+    time_features,
+    velocity_from,
+)
 
 SMALL = {"dim": 8, "num_blocks": (1, 1, 1, 1), "num_refinement_blocks": 1}
 PUBLISHED_PARAMETERS = 26.1e6
@@ -58,7 +65,8 @@ def test_samples_of_a_batch_do_not_see_each_other() -> None:
 def test_scripted_network_gives_the_same() -> None:
     torch.manual_seed(0)
     x, t, condition = torch.randn(2, 1, 32, 24), torch.rand(2), torch.rand(2, 2, 32, 24)
-    segmentor, generator = Restormer(**SMALL).eval(), Restormer(**SMALL, condition_channels=2, time_dim=16).eval()
+    segmentor = Restormer(**SMALL).eval()
+    generator = Restormer(**SMALL, condition_channels=2, time_dim=16, flow_sigma=0.03).eval()
     torch.testing.assert_close(torch.jit.script(segmentor)(x), segmentor(x), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(
         torch.jit.script(generator)(x, t, condition), generator(x, t, condition), atol=1e-5, rtol=1e-4
@@ -91,6 +99,36 @@ def test_every_parameter_gets_a_gradient() -> None:
             torch.nn.init.normal_(stage.film.weight, std=0.1)
     network(torch.randn(1, 1, 16, 16), torch.rand(1), torch.rand(1, 2, 16, 16)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_a_silent_network_gives_the_best_linear_guess_of_the_velocity() -> None:
+    torch.manual_seed(0)
+    sigma, time = 0.5, 0.4
+    x, z, t = sigma * torch.randn(1, 1, 500, 500), torch.randn(1, 1, 500, 500), torch.tensor([time])
+    state, target = time * x + (1 - time) * z, x - z
+    guess = velocity_from(torch.zeros_like(state), state, t, sigma)
+    fitted = (target * state).sum() / state.square().sum()
+    torch.testing.assert_close(guess, fitted * state, atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("time", [0.0, 0.3, 0.9])
+def test_without_unknown_texture_the_network_estimates_the_image(time: float) -> None:
+    torch.manual_seed(0)
+    x, z, t = torch.randn(2, 1, 8, 8), torch.randn(2, 1, 8, 8), torch.full((2,), time)
+    velocity = velocity_from(x, time * x + (1 - time) * z, t, sigma=1e-4)
+    torch.testing.assert_close(velocity, x - z, atol=1e-3, rtol=1e-3)
+
+
+def test_velocity_is_finite_at_both_ends() -> None:
+    state, t = torch.ones(2, 1, 8, 8), torch.tensor([0.0, 1.0])
+    velocity = velocity_from(torch.ones_like(state), state, t, sigma=0.03)
+    # At t = 0 the state is z, and the network's picture less z is the velocity; at t = 1 it is x, and z is guessed.
+    torch.testing.assert_close(velocity[:, 0, 0, 0], torch.tensor([0.0, 2.0]))
+
+
+def test_an_estimate_of_the_image_needs_a_time() -> None:
+    with pytest.raises(ValueError, match="pass time_dim too"):
+        Restormer(**SMALL, flow_sigma=0.03)
 
 
 def test_rows_and_columns_may_differ() -> None:
