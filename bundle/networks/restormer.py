@@ -23,45 +23,67 @@ class Conv2dLast(nn.Conv2d):
         return self._conv_forward(input.permute(0, 3, 1, 2), self.weight, self.bias).permute(0, 2, 3, 1)
 
 
+def parallel(x: Tensor, linear: Tensor, depthwise: Tensor, count: int) -> list[Tensor]:
+    """Linear layer and depthwise 3x3 convolution in equal parts of their output channels.
+
+    The same numbers as both at full width and then a split, whose parts would be strided: on contiguous ones, what
+    follows runs up to twice as fast on a CPU.
+
+    Args:
+        x: (B, rows, columns, channels).
+        linear: weight of the linear layer, (count * width, channels).
+        depthwise: weight of the convolution, (count * width, 1, 3, 3).
+        count: number of parts.
+
+    Returns:
+        `count` tensors (B, rows, columns, width).
+    """
+    parts: list[Tensor] = []
+    for rows, kernel in zip(linear.chunk(count), depthwise.chunk(count)):  # noqa: B905, TorchScript knows no strict
+        wide = F.linear(x, rows).permute(0, 3, 1, 2)
+        parts.append(F.conv2d(wide, kernel, padding=1, groups=kernel.shape[0]).permute(0, 2, 3, 1))
+    return parts
+
+
 class TransposedAttention(nn.Module):
     """Multi-Dconv head transposed attention (MDTA): attention between channels, global over the window.
 
     Maps (B, rows, columns, dim) to the same shape.
     """
 
-    def __init__(self, dim: int, heads: int, *, bias: bool = False) -> None:
+    def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.temperature = nn.Parameter(torch.ones(heads, 1, 1))
-        self.qkv = nn.Linear(dim, 3 * dim, bias=bias)
-        self.depthwise = Conv2dLast(3 * dim, 3 * dim, 3, padding=1, groups=3 * dim, bias=bias)
-        self.project_out = nn.Linear(dim, dim, bias=bias)
+        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
+        self.depthwise = nn.Conv2d(3 * dim, 3 * dim, 3, padding=1, groups=3 * dim, bias=False)
+        self.project_out = nn.Linear(dim, dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         batch, rows, columns, dim = x.shape
-        qkv = self.depthwise(self.qkv(x)).reshape(batch, rows * columns, 3, self.heads, dim // self.heads)
-        qkv = qkv.permute(2, 0, 3, 4, 1)
-        q, k, v = qkv[0], qkv[1], qkv[2]
+        parts = parallel(x, self.qkv.weight, self.depthwise.weight, 3)
+        q, k, v = [part.reshape(batch, rows * columns, self.heads, dim // self.heads) for part in parts]
         # Cosine similarity: dividing the small Gram matrix by the norms saves two passes over the pixels.
-        q_norm = torch.linalg.vector_norm(q, dim=-1, keepdim=True).clamp_min(1e-6)
-        k_norm = torch.linalg.vector_norm(k, dim=-1, keepdim=True).clamp_min(1e-6)
-        attention = (q @ k.transpose(-2, -1)) / (q_norm * k_norm.transpose(-2, -1)) * self.temperature
-        out = attention.softmax(dim=-1).to(v.dtype) @ v
-        return self.project_out(out.permute(0, 3, 1, 2).reshape(batch, rows, columns, dim))
+        q_norm = torch.linalg.vector_norm(q, dim=1).clamp_min(1e-6)
+        k_norm = torch.linalg.vector_norm(k, dim=1).clamp_min(1e-6)
+        gram = q.permute(0, 2, 3, 1) @ k.permute(0, 2, 1, 3)
+        attention = gram / (q_norm[:, :, :, None] * k_norm[:, :, None, :]) * self.temperature
+        out = v.permute(0, 2, 1, 3) @ attention.softmax(dim=-1).to(v.dtype).mT
+        return self.project_out(out.permute(0, 2, 1, 3).reshape(batch, rows, columns, dim))
 
 
 class GatedFeedForward(nn.Module):
     """Gated-Dconv feed-forward network (GDFN): maps (B, rows, columns, dim) to the same shape."""
 
-    def __init__(self, dim: int, expansion: float, *, bias: bool = False) -> None:
+    def __init__(self, dim: int, expansion: float) -> None:
         super().__init__()
         hidden = int(dim * expansion)
-        self.project_in = nn.Linear(dim, 2 * hidden, bias=bias)
-        self.depthwise = Conv2dLast(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=bias)
-        self.project_out = nn.Linear(hidden, dim, bias=bias)
+        self.project_in = nn.Linear(dim, 2 * hidden, bias=False)
+        self.depthwise = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=False)
+        self.project_out = nn.Linear(hidden, dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate, value = self.depthwise(self.project_in(x)).chunk(2, dim=-1)
+        gate, value = parallel(x, self.project_in.weight, self.depthwise.weight, 2)
         return self.project_out(F.gelu(gate) * value)
 
 

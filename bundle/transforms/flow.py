@@ -31,8 +31,8 @@ class RandFlowStated(RandomizableTransform, MapTransform):
             follows from the condition alone, so the minimum of eq. 5 stays where it is, and what a seed means is
             learnt sooner: puncta are a few pixels in a thousand. A weight on the puncta themselves would teach to
             invent them.
-        time_sigma: above 0, the weight is multiplied by sqrt((1 - t)^2 + time_sigma^2). The error of a velocity grows as
-            1 / (1 - t) towards the data, where only noise is left to guess, and would drown the times in between.
+        time_sigma: above 0, the weight is multiplied by sqrt((1 - t)^2 + time_sigma^2). The error of a velocity grows
+            as 1 / (1 - t) towards the data, where only noise is left to guess, and would drown the times in between.
 
     Adds `t`, a scalar, and `condition`, (2, rows, columns): seed map and completeness.
     """
