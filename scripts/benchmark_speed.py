@@ -33,7 +33,7 @@ from bundle.inferers import EvidenceInferer
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.benchmark_speed_checks import check, densest_crop
 from scripts.command import one_line_errors
-from scripts.shipped import shipped_inferers
+from scripts.shipped import augmented_inferer, shipped_inferers
 
 MATMUL_SIDE = 2048
 MATMUL_ROUNDS = 5
@@ -48,12 +48,15 @@ class Systems(NamedTuple):
 
 
 def build(models_dir: Path | None, *, precision: str, batch_size: int) -> Systems:
-    """Inferers "segmentor", "default" and "evidence" over the networks of configs/inference.yaml."""
+    """Inferers "segmentor", "augmentation", "default" and "evidence" over the networks of configs/inference.yaml."""
     segmentor, refined, network = shipped_inferers(models_dir, precision=precision, sw_batch_size=batch_size)
     segmentor.progress = refined.windowed.progress = False
     windows = {"window_px": segmentor.window_px, "overlap": segmentor.overlap}
     evidence = EvidenceInferer(refined.generator, sw_batch_size=batch_size, dtype=precision, trace=True, **windows)
-    return Systems(network, refined.generator, {"segmentor": segmentor, "default": refined, "evidence": evidence})
+    augmented = augmented_inferer(precision=precision, sw_batch_size=batch_size)
+    augmented.windowed = segmentor
+    inferers = {"segmentor": segmentor, "augmentation": augmented, "default": refined, "evidence": evidence}
+    return Systems(network, refined.generator, inferers)
 
 
 def phantom_view(folder: Path, *, rows: int, columns: int, spacing_mm: float) -> tuple[Tensor, NDArray[np.uint8]]:
@@ -123,7 +126,7 @@ def evidence_calls(settings: EvidenceSettings) -> tuple[int, int]:
 
 
 def cost_table(systems: Systems) -> list[dict[str, Any]]:
-    """Calls and operations per refined window of the presets and the evidence."""
+    """Calls and operations per refined window of the presets, the evidence, and flips and turns."""
     default, evidence = systems.inferers["default"], systems.inferers["evidence"]
     generator, segmentor = network_flops(systems, window_px=default.windowed.window_px)
     calls = {
@@ -131,6 +134,7 @@ def cost_table(systems: Systems) -> list[dict[str, Any]]:
         "default": ttgpr_calls(default.settings),
         "fast": ttgpr_calls(preset("fast")),
         "evidence": evidence_calls(evidence.settings),
+        "augmentation": (0, systems.inferers["augmentation"].augmentations - 1),
     }
     flops = {name: first * generator + second * segmentor for name, (first, second) in calls.items()}
     rows = [{"what": "segmentor", "generator_calls": 0, "segmentor_calls": 1, "gflop": segmentor / 1e9}]
@@ -151,6 +155,7 @@ def gating(systems: Systems, image: Tensor, network: Callable[..., Tensor]) -> d
     gated = sum(peak >= default.settings.gate_threshold for peak in peaks)
     return {
         "windows": len(windows),
+        "augmentation_windows": sum(peak >= systems.inferers["augmentation"].gate_threshold for peak in peaks),
         "default_windows": gated,
         "default_calls": gated * sum(ttgpr_calls(default.settings)),
         "evidence_candidates": len(evidence.last_candidates),
@@ -217,14 +222,15 @@ def report_lines(result: dict[str, Any]) -> list[str]:
         "matmul peak: " + ", ".join(f"{name} {peak:.0f} GFLOP/s" for name, peak in result["matmul_gflops"].items()),
         f"view {result['rows']} x {result['columns']}, {gate['windows']} windows with breast, {result['precision']}",
         *(f"{name}: {one['wall']:.1f} s, {one['cpu']:.1f} CPU s" for name, one in result["seconds"].items()),
-        f"windows refined: default {gate['default_windows']}, evidence {gate['evidence_windows']} "
-        f"({gate['evidence_candidates']} candidates, {gate['evidence_untested']} untested)",
-        f"{'per window':10} {'generator':>10} {'segmentor':>10} {'GFLOP':>9} {'paper / this':>13}",
+        f"windows refined: augmentation {gate['augmentation_windows']}, default {gate['default_windows']}, "
+        f"evidence {gate['evidence_windows']} ({gate['evidence_candidates']} candidates, "
+        f"{gate['evidence_untested']} untested)",
+        f"{'per window':12} {'generator':>10} {'segmentor':>10} {'GFLOP':>9} {'paper / this':>13}",
     ]
     for row in result["cost"]:
         ratio = f"{row['paper_over_this']:13.1f}" if "paper_over_this" in row else ""
         lines.append(
-            f"{row['what']:10} {row['generator_calls']:10d} {row['segmentor_calls']:10d} {row['gflop']:9.2f} {ratio}"
+            f"{row['what']:12} {row['generator_calls']:10d} {row['segmentor_calls']:10d} {row['gflop']:9.2f} {ratio}"
         )
     if "check" in result:
         lines += [f"{name}: {value}" for name, value in result["check"].items()]

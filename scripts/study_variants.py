@@ -177,6 +177,7 @@ def all_variants(
             SEGMENTOR, "Reference", "the segmentor alone", lambda parts: parts.networks.segmentor_inferer, SEGMENTOR
         ),
         Variant(DEFAULT, "TT-GPR", "preset `default`", partial(_ttgpr, preset("default")), SEGMENTOR),
+        Variant("fast", "TT-GPR", "preset `fast`", partial(_ttgpr, preset("fast")), SEGMENTOR),
         Variant(PAPER, "TT-GPR", "preset `paper`, in full", partial(_ttgpr, preset("paper")), crops=paper_crops),
         *_controls(other_network),
         *_evidence(),

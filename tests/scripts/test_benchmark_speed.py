@@ -209,15 +209,16 @@ def test_the_command_prints_and_writes_what_it_measured(
     assert cost["segmentor"]["gflop"] * 1e9 == pytest.approx(segmentor)
     assert cost["paper"]["gflop"] * 1e9 == pytest.approx(136 * generator + 50 * segmentor)
     assert cost["default"]["gflop"] * 1e9 == pytest.approx(3 * (generator + segmentor))
+    assert cost["augmentation"]["gflop"] * 1e9 == pytest.approx(7 * segmentor)
     for row in cost.values():
         if row["what"] != "segmentor":
             assert row["paper_over_this"] == pytest.approx(cost["paper"]["gflop"] / row["gflop"])
     gate = result["gating"]
-    assert 0 < gate["default_windows"] <= gate["windows"]
+    assert 0 < gate["default_windows"] <= gate["augmentation_windows"] <= gate["windows"]
     assert gate["evidence_windows"] <= gate["windows"]
     assert result["check"]["passed"]
     printed = capsys.readouterr().out
-    assert set(result["seconds"]) == {"segmentor", "default on top", "evidence on top"}
+    assert set(result["seconds"]) == {"segmentor", "augmentation on top", "default on top", "evidence on top"}
     for word in ("matmul peak", "segmentor", "on top", "paper / this", "repeats_bitwise"):
         assert word in printed
 
