@@ -30,12 +30,14 @@ PAPER_TIMES = {name: PRESETS["paper"][name] for name in ("t_start", "t_end")}
 
 # Weights of the evidence are fitted on crops of their own: what is gathered, and which channels are used.
 ONE_TIME, SIX_TRIALS = EvidenceSettings(), EvidenceSettings(times=(0.5, 0.7, 0.85), draws=2)
+FINE = EvidenceSettings(times=(0.9,))
 FITS: dict[str, tuple[EvidenceSettings, tuple[str, ...]]] = {
     "p": (ONE_TIME, ("logit",)),
     "p+high-pass": (ONE_TIME, ("logit", "high_pass")),
     "high-pass-added": (ONE_TIME, ("high_pass",)),
     "evidence": (ONE_TIME, ("logit", "score")),
     "evidence-added": (ONE_TIME, ("score",)),
+    "evidence-added-fine": (FINE, ("score",)),
     "evidence-added+high-pass": (ONE_TIME, ("score", "high_pass")),
     "evidence+high-pass": (ONE_TIME, ("logit", "score", "high_pass")),
     "evidence-six+high-pass": (SIX_TRIALS, ("logit", "score", "high_pass", "spread")),
@@ -265,12 +267,14 @@ def _evidence() -> list[Variant]:
         "evidence": "candidates moved by p and the generator's score at t = 0.7",
         "evidence+high-pass": "the same and the high-pass",
         "evidence-added": "candidates' logits stand, the generator's score at t = 0.7 is added",
-        "evidence-added+high-pass": "the same and the high-pass",
+        "evidence-added-fine": "the same at t = 0.9",
+        "evidence-added+high-pass": "at t = 0.7, and the high-pass",
         "evidence-six+high-pass": "the same at three t and two draws, and their spread",
     }
     against = {
         "evidence": "p",
         "evidence-added": SEGMENTOR,
+        "evidence-added-fine": SEGMENTOR,
         "evidence-added+high-pass": "high-pass-added",
         "evidence+high-pass": "p+high-pass",
         "evidence-six+high-pass": "p+high-pass",
