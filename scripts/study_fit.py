@@ -16,7 +16,7 @@ from bundle.functional.candidates import candidate_truth
 from bundle.functional.evidence import Evidence, EvidenceSettings, fit_evidence
 from bundle.inferers import EvidenceInferer
 from scripts.benchmark_systems import Networks, cached
-from scripts.study_variants import FITS, Parts, window_options
+from scripts.study_variants import FITS, ON_AUGMENTATION, Parts, evidence_inferer
 
 
 def fitted(names: Sequence[str], networks: Networks, cases: Sequence[Case], cache: Path) -> dict[str, EvidenceSettings]:
@@ -31,21 +31,20 @@ def fitted(names: Sequence[str], networks: Networks, cases: Sequence[Case], cach
     found, gathered = {}, {}
     for name in names:
         settings, channels = FITS[name]
-        key = fingerprint(settings)
+        augmented = name in ON_AUGMENTATION
+        key = fingerprint(settings, augmented)
         if key not in gathered:
+            inferer = evidence_inferer(Parts(networks, {}), settings, augmented=augmented)
             gathered[key] = [
-                _kept(settings, networks, case, cache) for case in tqdm(cases, desc=f"Fitting {name}", unit="crop")
+                _kept(inferer, networks, case, cache) for case in tqdm(cases, desc=f"Fitting {name}", unit="crop")
             ]
         evidence, truth = zip(*gathered[key], strict=True)
         found[name] = fit_evidence(evidence, truth, settings, channels=channels)
     return found
 
 
-def _kept(settings: EvidenceSettings, networks: Networks, case: Case, cache: Path) -> tuple[Evidence, np.ndarray]:
+def _kept(inferer: EvidenceInferer, networks: Networks, case: Case, cache: Path) -> tuple[Evidence, np.ndarray]:
     """Evidence and truth of one crop's candidates, from a file if they were gathered before."""
-    inferer = EvidenceInferer(
-        networks.refined_inferer.generator, settings=settings, **window_options(Parts(networks, {}))
-    )
     key = fingerprint(__version__, inferer, networks.network, case.settings)
     content = cached(cache / f"{case.case}-{key}.json", lambda: _gathered(inferer, networks, case))
     truth = np.array(content.pop("truth"), np.uint8)
@@ -57,7 +56,7 @@ def _gathered(inferer: EvidenceInferer, networks: Networks, case: Case) -> dict[
     view = case.load()
     device = next(networks.network.parameters()).device
     image = torch.from_numpy(view["image"])[None, None].to(device)
-    logits = inferer.windowed(image, networks.network)
+    logits = inferer.first_pass(image, networks.network)
     candidates, evidence = inferer.gather_evidence(image, logits, every_channel=True)
     truth = candidate_truth(candidates, view["label"][None, None])
     return {**{name: value.tolist() for name, value in asdict(evidence).items()}, "truth": truth.tolist()}

@@ -40,8 +40,11 @@ FITS: dict[str, tuple[EvidenceSettings, tuple[str, ...]]] = {
     "evidence-added-fine": (FINE, ("score",)),
     "evidence-added+high-pass": (ONE_TIME, ("score", "high_pass")),
     "evidence+high-pass": (ONE_TIME, ("logit", "score", "high_pass")),
+    "augmentation+evidence": (FINE, ("score",)),
     "evidence-six+high-pass": (SIX_TRIALS, ("logit", "score", "high_pass", "spread")),
 }
+# Fits whose candidates and logits are those of flips and turns, not of one pass.
+ON_AUGMENTATION = ("augmentation+evidence",)
 # The same before they are fitted, for prices: what has no weight is not computed.
 UNFITTED = {
     name: replace(settings, **{f"weight_{channel}": float(channel in channels) for channel in CHANNELS})  # type: ignore[arg-type]
@@ -269,6 +272,7 @@ def _evidence() -> list[Variant]:
         "evidence-added": "candidates' logits stand, the generator's score at t = 0.7 is added",
         "evidence-added-fine": "the same at t = 0.9",
         "evidence-added+high-pass": "at t = 0.7, and the high-pass",
+        "augmentation+evidence": "flips and turns, to whose candidates' logits the score at t = 0.9 is added",
         "evidence-six+high-pass": "the same at three t and two draws, and their spread",
     }
     against = {
@@ -276,6 +280,7 @@ def _evidence() -> list[Variant]:
         "evidence-added": SEGMENTOR,
         "evidence-added-fine": SEGMENTOR,
         "evidence-added+high-pass": "high-pass-added",
+        "augmentation+evidence": "augmentation-gated",
         "evidence+high-pass": "p+high-pass",
         "evidence-six+high-pass": "p+high-pass",
     }
@@ -313,7 +318,14 @@ def _other(parts: Parts) -> OtherSegmentor:
 
 
 def _with_generator(fit: str, parts: Parts) -> EvidenceInferer:
-    return EvidenceInferer(parts.networks.refined_inferer.generator, settings=parts.fits[fit], **window_options(parts))
+    return evidence_inferer(parts, parts.fits[fit], augmented=fit in ON_AUGMENTATION)
+
+
+def evidence_inferer(parts: Parts, settings: EvidenceSettings, *, augmented: bool) -> EvidenceInferer:
+    """Evidence on candidates of one pass, or of flips and turns."""
+    first = _augmented(parts, gate_threshold=AUGMENTATION_GATE) if augmented else None
+    generator = parts.networks.refined_inferer.generator
+    return EvidenceInferer(generator, settings=settings, first_pass=first, **window_options(parts))
 
 
 def _without_generator(fit: str) -> Callable[[Parts], EvidenceInferer]:

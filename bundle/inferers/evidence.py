@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ class EvidenceInferer(Inferer):
         sw_batch_size: windows per call of a network.
         noise_seed: picks the noise.
         dtype: "float32", or "bfloat16" or "float16" for calls of the networks under autocast.
+        first_pass: (image, network) -> logits that candidates are found in and whose logits move, e.g. an
+            `AugmentedInferer`; None: one pass of the segmentor.
         trace: keep what follows.
         progress: show progress bars.
 
@@ -66,6 +68,7 @@ class EvidenceInferer(Inferer):
         sw_batch_size: int = 4,
         noise_seed: int = 0,
         dtype: str = "float32",
+        first_pass: Callable[..., Tensor] | None = None,
         trace: bool = False,
         progress: bool = False,
     ) -> None:
@@ -75,6 +78,7 @@ class EvidenceInferer(Inferer):
             raise ValueError("Expected a generator for a score with weight, got None; pass one or weight_score=0")
         self.generator = generator.eval() if isinstance(generator, nn.Module) else generator
         self.windowed = WindowedInferer(window_px, overlap, sw_batch_size, dtype=dtype, progress=progress)
+        self.first_pass = self.windowed if first_pass is None else first_pass
         self.noise_seed, self.trace = noise_seed, trace
         self.last_evidence: Evidence | None = None
         self.last_candidates: Candidates | None = None
@@ -96,7 +100,7 @@ class EvidenceInferer(Inferer):
             ValueError: inputs or logits of another shape.
         """
         with torch.no_grad():
-            logits = self.windowed(plain_image(inputs), network, *args, **kwargs)
+            logits = self.first_pass(plain_image(inputs), network, *args, **kwargs)
         candidates, evidence = self.gather_evidence(inputs, logits)
         change = change_of_logits(evidence, self.settings)
         return like_inputs(move_basins(logits, candidates, change, self.settings), inputs)
