@@ -64,6 +64,18 @@ def test_a_spot_explained_by_its_seed_rises_and_one_that_is_not_falls() -> None:
     assert (change == 0).all()
 
 
+def test_candidates_of_another_first_pass_are_judged_and_its_logits_move() -> None:
+    def silent(windows: Tensor) -> Tensor:
+        return torch.full_like(windows, -8.0)
+
+    def first_pass(image: Tensor, network: object) -> Tensor:
+        assert network is silent
+        return spots(image)
+
+    inferer = _inferer(believer, settings={"variance_px": 2}, window_px=SIDE, first_pass=first_pass)
+    assert torch.equal(inferer(spot_image(), silent), _judge()(spot_image(), spots))
+
+
 @pytest.mark.parametrize("t", [0.3, 0.7])
 def test_the_score_is_the_error_saved_over_twice_the_local_variance(t: float) -> None:
     inferer = _judge(times=(t,))
