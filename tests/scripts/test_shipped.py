@@ -41,4 +41,4 @@ def test_refinement_has_a_spread_only_where_several_noises_are_asked_for(
     options = {"method": "ttgpr", "preset": "fast", "threshold": 0.5} | overrides
     inferer = inference(**options).get_parsed_content("inferer")
     assert inferer.spread == spread
-    assert inferer.settings.iterations == 2
+    assert inferer.settings.iterations == 1
