@@ -3,9 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 COMPAT ?= .venv-compat
 DEPLOY ?= .venv-deploy
+LABEL ?= .venv-label
 BIN = $(VENV)/bin
 
-.PHONY: demo test quick check format compat docs zoo deploy clean
+.PHONY: demo test quick check format compat docs zoo deploy label clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m scripts.demo
@@ -51,6 +52,17 @@ $(DEPLOY)/.installed: requirements-deploy.txt
 	$(DEPLOY)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-deploy.txt
 	touch $@
 
+# MONAI Label's server of this bundle; `make label STUDIES=FOLDER` starts it.
+label: $(LABEL)/.installed
+	$(LABEL)/bin/python -m scripts.label_server $(if $(STUDIES),--studies "$(STUDIES)")
+
+# torch with what its build needs, all else as it is pinned.
+$(LABEL)/.installed: requirements-label.txt
+	$(PYTHON) -m venv $(LABEL)
+	$(LABEL)/bin/python -m pip install --quiet --disable-pip-version-check -c requirements-label.txt torch
+	$(LABEL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-label.txt
+	touch $@
+
 # API pages and documents as a site, in build/site.
 docs: $(VENV)/.installed
 	$(BIN)/python -m mkdocs build --strict
@@ -60,4 +72,4 @@ zoo: $(VENV)/.installed
 	$(BIN)/python -m scripts.assemble --output-dir build/zoo
 
 clean:
-	rm -rf $(VENV) $(COMPAT) $(DEPLOY) demo_output deploy_output eval mlruns mlruns.db
+	rm -rf $(VENV) $(COMPAT) $(DEPLOY) $(LABEL) demo_output deploy_output eval mlruns mlruns.db

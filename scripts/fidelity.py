@@ -144,7 +144,7 @@ def training_pairs(arguments: argparse.Namespace) -> tuple[SyntheticPairDataset,
         }
     )
     dataset = parser.get_parsed_content("train::dataset")
-    dataset.transform = PairTransform(dataset.transform)
+    dataset.transform = PairTransform(dataset.transform.unlabelled)
     return dataset, dataset.transform
 
 

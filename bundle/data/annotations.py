@@ -55,6 +55,7 @@ def read_annotation(
     *,
     shape: tuple[int, int],
     spacing_mm: Sequence[float] | None = None,
+    grid_spacing_mm: Sequence[float] | None = None,
     points_as_pixels: bool = False,
 ) -> Annotation:
     """Read the truth of a view; which format it is, the suffix says.
@@ -63,6 +64,7 @@ def read_annotation(
         path: PNG with 0/1, 0/255 or 0/1/2, NIfTI with the same values, INbreast XML; None for a view that is clean.
         shape: rows and columns of the view.
         spacing_mm: row and column spacing of the view, which a NIfTI file's must agree with.
+        grid_spacing_mm: the same as viewers show the view's file, without magnification; it may agree with this.
         points_as_pixels: see `annotation_of_rois`.
 
     Returns:
@@ -74,12 +76,13 @@ def read_annotation(
     if path is None:
         return Annotation(kind="mask", label=np.zeros(shape, np.uint8))
     name = fspath(path).lower()
+    spacings = [spacing for spacing in (spacing_mm, grid_spacing_mm) if spacing is not None]
     if name.endswith(MASK_SUFFIXES["inbreast"]):
         rois = read_rois(path)
         for vertices in (*rois.polygons, *rois.clusters, rois.points):
             _check_inside(vertices, shape, path)
         return annotation_of_rois(rois, shape=shape, points_as_pixels=points_as_pixels)
-    label = _nifti_label(path, spacing_mm) if name.endswith(MASK_SUFFIXES["nifti"]) else _png_label(path)
+    label = _nifti_label(path, spacings) if name.endswith(MASK_SUFFIXES["nifti"]) else _png_label(path)
     _check_shape(label.shape, shape, path)
     return Annotation(kind="mask", label=label)
 
@@ -167,7 +170,7 @@ def _png_label(path: Path) -> NDArray[np.uint8]:
     return label_of_values(values, path=path)
 
 
-def _nifti_label(path: Path, spacing_mm: Sequence[float] | None) -> NDArray[np.uint8]:
+def _nifti_label(path: Path, spacings_mm: Sequence[Sequence[float]]) -> NDArray[np.uint8]:
     image = load_nifti(path)
     # Rows and columns lie as they would in a view of the same format.
     try:
@@ -175,8 +178,8 @@ def _nifti_label(path: Path, spacing_mm: Sequence[float] | None) -> NDArray[np.u
     except MammogramError:
         # A spacing that no mammogram has (1 mm, mostly) was never set, so there is nothing to contradict.
         return label_of_values(oriented(image, spacing_mm=(1.0, 1.0), path=path).pixels, path=path)
-    if spacing_mm is not None and not spacings_agree(view.spacing_mm, spacing_mm):
-        expected, got = (f"{pair[0]:.4g} x {pair[1]:.4g} mm" for pair in (spacing_mm, view.spacing_mm))
+    if spacings_mm and not any(spacings_agree(view.spacing_mm, spacing) for spacing in spacings_mm):
+        expected, got = (f"{pair[0]:.4g} x {pair[1]:.4g} mm" for pair in (spacings_mm[0], view.spacing_mm))
         raise refuse(path, f"Expected the view's pixel spacing {expected}, got {got}; correct one of the headers")
     return label_of_values(view.pixels, path=path)
 

@@ -9,10 +9,19 @@ from os import PathLike
 import pydicom
 from pydicom.dataset import FileDataset
 
-from .dicom_header import check_header, is_raw, laterality, manufacturer, pixel_spacing, remarks, view_position
+from .dicom_header import (
+    check_header,
+    is_raw,
+    laterality,
+    manufacturer,
+    pixel_spacing,
+    remarks,
+    view_position,
+    viewer_affine,
+)
 from .dicom_pixels import presentation_pixels
 from .errors import MammogramError, MammogramWarning, refuse
-from .view import View, check_pixels
+from .view import FileGrid, View, check_pixels
 
 Path = str | PathLike[str]
 DEFLATED_SYNTAX = "1.2.840.10008.1.2.1.99"
@@ -54,6 +63,7 @@ def read_dicom(
             laterality=laterality(header),
             manufacturer=manufacturer(header),
             remarks=unusual,
+            grid=FileGrid(affine=viewer_affine(header)),
         )
     check_pixels(pixels, path=path)
     if unusual:

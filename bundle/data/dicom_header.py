@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from os import PathLike
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from .errors import refuse
@@ -123,6 +125,25 @@ def magnification_factor(header: Dataset) -> float:
     """EstimatedRadiographicMagnificationFactor, 1 if absent."""
     value = header.get("EstimatedRadiographicMagnificationFactor")
     return 1.0 if value in (None, "") else float(value)
+
+
+def viewer_affine(header: Dataset) -> NDArray[np.float64]:
+    """Array indices (column, row, slice) to world mm (RAS) as viewers built on ITK show the file, 3D Slicer among them.
+
+    They take ImagerPixelSpacing at the detector, whatever the magnification, and 1 mm where it is missing.
+
+    Returns:
+        Matrix of shape (4, 4).
+    """
+    spacing = [float(value) for value in values(header, "ImagerPixelSpacing")] or [1.0, 1.0]
+    directions = [float(value) for value in values(header, "ImageOrientationPatient")]
+    origin = [float(value) for value in values(header, "ImagePositionPatient")]
+    along_row, along_column = np.array(directions if len(directions) == 6 else [1, 0, 0, 0, 1, 0]).reshape(2, 3)
+    affine = np.eye(4)
+    affine[:3, 0], affine[:3, 1] = along_row * spacing[-1], along_column * spacing[0]
+    affine[:3, 2] = np.cross(along_row, along_column)
+    affine[:3, 3] = origin if len(origin) == 3 else 0
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
 
 
 def view_position(header: Dataset) -> str:

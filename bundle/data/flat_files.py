@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from .errors import MammogramError, refuse
-from .view import View, check_pixels, check_size, checked_spacing
+from .view import FileGrid, View, check_pixels, check_size, checked_spacing
 
 Path = str | PathLike[str]
 GREY_MODES = {"L", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
@@ -131,13 +131,15 @@ def oriented(image: NiftiImage, *, spacing_mm: tuple[float, float] | None, path:
     rows_first = max(axes) < 3 and along_y[axes[0]] > along_x[axes[0]] and along_x[axes[1]] > along_y[axes[1]]
     row, column = axes if rows_first else axes[::-1]
     pixels = pixels if rows_first else np.ascontiguousarray(pixels.T)
+    flat = max(axes) < 3
+    grid = FileGrid(affine=affine, axes=(row, column)) if flat else None
     if spacing_mm is not None:
-        return View(pixels=pixels, spacing_mm=spacing_mm)
+        return View(pixels=pixels, spacing_mm=spacing_mm, grid=grid)
     spacing = checked_spacing((zooms[row], zooms[column]), path=path)
-    if max(axes) >= 3:
+    if not flat:
         return View(pixels=pixels, spacing_mm=spacing)
     other = 3 - row - column
-    return View(pixels=pixels, spacing_mm=spacing, affine=affine[:, [row, column, other, 3]])
+    return View(pixels=pixels, spacing_mm=spacing, affine=affine[:, [row, column, other, 3]], grid=grid)
 
 
 def _two_axes(shape: tuple[int, ...], path: Path) -> tuple[int, int]:

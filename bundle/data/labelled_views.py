@@ -1,6 +1,6 @@
 """Views with masks to train a supervised network on: one's own, or rendered ones of the shift benchmark's kind."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,10 +68,21 @@ def ceiling_cases(count: int) -> list[ShiftCase]:
     return cases
 
 
+def come_with_labels(views: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether views to train on bring their labels with them, as those of an annotation server do.
+
+    Args:
+        views: one dict per view.
+    """
+    return any("label" in view for view in views)
+
+
 class LoadAnnotationd(Transform):
     """Replace the path of a truth by the label of the view beside it, a tensor (1, rows, columns), uint8.
 
-    PNG and NIfTI masks, and INbreast XML; single positions become single pixels, "" an empty label.
+    PNG and NIfTI masks, and INbreast XML; single positions become single pixels, "" an empty label. A NIfTI mask may
+    have the view's pixel size or that of its file's grid, which differ by the magnification. Views without a path
+    pass unchanged.
 
     Args:
         image_key: the view, loaded; its meta holds `spacing_mm`.
@@ -94,11 +105,27 @@ class LoadAnnotationd(Transform):
             MammogramError: if the file is damaged or does not fit, or if nothing but outlines of clusters is in it.
         """
         result = dict(data)
+        if self.label_key not in result:
+            return result
         path, image = result[self.label_key], result[self.image_key]
-        spacing_mm = np.asarray(image.meta["spacing_mm"], np.float64).tolist()
         rows, columns = image.shape[-2:]
-        truth = read_annotation(path or None, shape=(rows, columns), spacing_mm=spacing_mm, points_as_pixels=True)
+        spacing_mm = np.asarray(image.meta["spacing_mm"], np.float64).tolist()
+        truth = read_annotation(
+            path or None,
+            shape=(rows, columns),
+            spacing_mm=spacing_mm,
+            grid_spacing_mm=_grid_spacing_mm(image.meta),
+            points_as_pixels=True,
+        )
         if truth.kind == "outlines":
             raise refuse(path, "Expected calcifications one by one, got outlines of clusters; leave this view out")
         result[self.label_key] = torch.from_numpy(truth.label)[None]
         return result
+
+
+def _grid_spacing_mm(meta: Mapping[str, Any]) -> list[float] | None:
+    """Pixel size (row, column) in the grid of the view's file, if it is known."""
+    if "grid_affine" not in meta:
+        return None
+    steps = np.linalg.norm(np.asarray(meta["grid_affine"])[:3, :3], axis=0)
+    return steps[np.asarray(meta["grid_axes"])].tolist()

@@ -24,6 +24,19 @@ SPACING_REMEDY = "pass --spacing-mm"
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileGrid:
+    """The array of a file as viewers built on ITK and NIfTI have it, in which an answer lies over the image.
+
+    Attributes:
+        affine: indices along its three axes to world mm (RAS), (4, 4).
+        axes: along which of them rows and columns number.
+    """
+
+    affine: npt.NDArray[np.float64]
+    axes: tuple[int, int] = (1, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class View:
     """A view as read: presentation values and what the method needs to know of it; no names, no identifiers.
 
@@ -35,6 +48,7 @@ class View:
         manufacturer: maker of the detector or "".
         remarks: what is unusual about the view, one line or "".
         affine: array indices (row, column) to world mm, (4, 4); None takes the one of a plain view.
+        grid: of its file; None takes that of a file without a stated pixel size, which viewers show with 1 mm.
     """
 
     pixels: npt.NDArray[np.float32]
@@ -44,16 +58,20 @@ class View:
     manufacturer: str = ""
     remarks: str = ""
     affine: npt.NDArray[np.float64] | None = None
+    grid: FileGrid | None = None
 
     def meta(self) -> dict[str, Any]:
         """Metadata as `monai.transforms.LoadImage` expects it from a reader."""
         affine = plain_affine(self.spacing_mm) if self.affine is None else self.affine
+        grid = self.grid or FileGrid(affine=np.diag([-1.0, -1.0, 1.0, 1.0]))
         return {
             "spacing_mm": np.asarray(self.spacing_mm, dtype=np.float64),
             "view_position": self.view_position,
             "laterality": self.laterality,
             "manufacturer": self.manufacturer,
             "remarks": self.remarks,
+            "grid_affine": grid.affine,
+            "grid_axes": np.asarray(grid.axes),
             str(MetaKeys.AFFINE): affine,
             str(MetaKeys.ORIGINAL_AFFINE): affine.copy(),
             str(MetaKeys.SPACE): str(SpaceKeys.RAS),

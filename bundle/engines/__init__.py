@@ -1,5 +1,6 @@
 """What training needs beside MONAI's engines."""
 
+from .averaging import AverageFromStart as AverageFromStart
 from .averaging import RunningAverage as RunningAverage
 from .checkpoints import FinalWeights as FinalWeights
 from .checkpoints import ResumableCheckpoints as ResumableCheckpoints

@@ -60,3 +60,25 @@ class RunningAverage:
             average.mul_(1.0 - momentum).add_(new, alpha=momentum)
         for kept, newest in zip(self.ema_model.buffers(), self.network.buffers(), strict=True):
             kept.copy_(newest)
+
+
+class AverageFromStart:
+    """Lets a running average begin with the weights that the training starts with.
+
+    A server loads weights into the network when the training starts, after the average was made of it. It goes before
+    `ResumableCheckpoints`, which bring an average of their own.
+
+    Args:
+        average: what is attached.
+    """
+
+    def __init__(self, average: RunningAverage) -> None:
+        self.average = average
+
+    def attach(self, engine: Engine) -> None:
+        """Attach both to a trainer."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        self.average.attach(engine)
+
+    def _start(self, engine: Engine) -> None:
+        self.average.ema_model.load_state_dict(self.average.network.state_dict())

@@ -1,7 +1,9 @@
 """MONAI transforms."""
 
+from .by_label import ByLabel as ByLabel
 from .candidates import RandCandidatesd as RandCandidatesd
 from .clahe import Clahed as Clahed
+from .file_grid import MaskInFileGridd as MaskInFileGridd
 from .findings import SaveFindingsd as SaveFindingsd
 from .flow import RandFlowStated as RandFlowStated
 from .injection import RandBreastCropd as RandBreastCropd

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform
+from monai.transforms import MapTransform, SaveImaged
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -28,7 +28,7 @@ SPREAD = "spread.nii.gz"
 MAX_STEM_LENGTH = 100
 
 
-class SaveFindingsd(MapTransform):
+class SaveFindingsd(SaveImaged):
     """Writes STEM_probability.nii.gz, STEM_mask.png, STEM_overlay.png, STEM_zoom.png and STEM_findings.json per view.
 
     STEM is the image's file name without its suffix. Every file appears at once and whole, the JSON last. A second
@@ -67,7 +67,8 @@ class SaveFindingsd(MapTransform):
         uncertainty: Any = None,
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        # The base class is how hosts such as MONAI Label know what to leave out; nothing else of it is used.
+        MapTransform.__init__(self, keys, allow_missing_keys)
         if method not in METHODS:
             raise ValueError(f"Expected a method among {', '.join(METHODS)}, got {method!r}")
         if not 0 < threshold <= 1:

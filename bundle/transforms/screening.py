@@ -21,7 +21,8 @@ class ScreenBackgroundd(MapTransform):
         ignore_key: where the mask goes: bool (1, rows, columns).
         min_peak: least peak in local deviations; lower finds more.
 
-    Views with a true `known_clean` (phantoms) pass unchanged: all that looks like a calcification there is none.
+    Views with a true `known_clean` (phantoms) pass unchanged: all that looks like a calcification there is none. So do
+    those with a `label`, which says what is one.
 
     The number of spots and the share of the breast that is left out are logged for each view.
     """
@@ -32,7 +33,7 @@ class ScreenBackgroundd(MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         out = dict(data)
-        if out.get("known_clean"):
+        if out.get("known_clean") or "label" in out:
             return out
         image = out[self.keys[0]]
         found = screen_background(np.asarray(image)[0], spacing_mm=image.meta["spacing_mm"], min_peak=self.min_peak)

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -7,7 +8,7 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from bundle.data import MammogramError
-from bundle.data.labelled_views import LoadAnnotationd, ceiling_cases, labelled_views
+from bundle.data.labelled_views import LoadAnnotationd, ceiling_cases, come_with_labels, labelled_views
 from bundle.data.shift_benchmark import CONDITIONS, RANGES, shift_cases
 
 
@@ -74,3 +75,28 @@ def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((81, 70), np.uint8)).save(tmp_path / "x.png")
     with pytest.raises(MammogramError):
         loaded(str(tmp_path / "x.png"))
+
+
+def test_views_come_with_labels_if_one_of_them_does() -> None:
+    assert not come_with_labels([{"image": "a.png"}, {"image": "b.png"}])
+    assert come_with_labels([{"image": "a.png"}, {"image": "b.png", "label": ""}])
+
+
+def test_a_view_that_brings_no_truth_stays_without_one() -> None:
+    view = {"image": MetaTensor(torch.zeros(1, 70, 80), meta={"spacing_mm": np.array([0.1, 0.1])})}
+    assert list(LoadAnnotationd()(view)) == ["image"]
+
+
+@pytest.mark.parametrize(("spacing_mm", "fits"), [(0.095, True), (0.1, True), (1.0, True), (0.08, False)])
+def test_a_mask_may_be_in_the_grid_of_the_file_or_of_the_breast(tmp_path: Path, spacing_mm: float, fits: bool) -> None:
+    """Viewers know of no magnification, so what they save has the pixel size at the detector."""
+    mask = np.zeros((80, 70, 1), np.uint8)
+    mask[20, 30] = 1
+    nib.save(nib.Nifti1Image(mask, np.diag([-spacing_mm, -spacing_mm, 1, 1])), tmp_path / "mask.nii.gz")
+    meta = {"spacing_mm": np.array([0.095, 0.095]), "grid_affine": np.diag([-0.1, -0.1, 1, 1]), "grid_axes": [1, 0]}
+    data = {"image": MetaTensor(torch.zeros(1, 70, 80), meta=meta), "label": str(tmp_path / "mask.nii.gz")}
+    if fits:
+        assert LoadAnnotationd()(data)["label"].nonzero().tolist() == [[0, 30, 20]]
+    else:
+        with pytest.raises(MammogramError, match=r"Expected the view's pixel spacing 0\.095 x 0\.095 mm, got 0\.08"):
+            LoadAnnotationd()(data)

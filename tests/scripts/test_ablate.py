@@ -120,7 +120,7 @@ def test_a_hard_negative_that_is_off_by_default_is_no_variant() -> None:
 def test_without_clipping_no_handler_clips() -> None:
     def kinds(variant: Variant) -> list[str]:
         handlers = typed(variant)["train::handlers"][:2]
-        parser = ConfigParser({"network": nn.Linear(1, 1), "handlers": handlers})
+        parser = ConfigParser({"network": nn.Linear(1, 1), "handlers": handlers, "max_grad_norm": 1.0})
         return [type(handler).__name__ for handler in parser.get_parsed_content("handlers")]
 
     assert kinds(VARIANTS[FULL]) == ["StopOnNonFiniteLoss", "ClipGradients"]
@@ -128,11 +128,12 @@ def test_without_clipping_no_handler_clips() -> None:
 
 
 def test_without_screening_views_are_read_all_the_same() -> None:
-    def loading(variant: Variant) -> list[str]:
+    def loading(variant: Variant) -> list[Any]:
         return typed(variant)["train::dataset::load::transforms"]
 
-    assert loading(VARIANTS[FULL]) == ["@preprocessing", "@screening"]
-    assert loading(VARIANTS["no-screening"]) == ["@preprocessing"]
+    first, *others, last = loading(VARIANTS[FULL])
+    assert (first, last) == ("@preprocessing", "@screening")
+    assert loading(VARIANTS["no-screening"]) == [first, *others]
 
 
 def test_without_the_floor_faint_puncta_are_labelled_and_the_image_is_the_same() -> None:

@@ -21,8 +21,8 @@ def test_the_default_method_keeps_the_spread_at_the_threshold_of_the_findings(th
     parser = inference(threshold=threshold)
     inferer, saver = (parser.get_parsed_content(name) for name in ("inferer", "postprocessing"))
     assert isinstance(inferer, AugmentedInferer)
-    assert inferer.agreement_threshold == saver.transforms[-1].threshold == threshold
-    assert saver.transforms[-1].uncertainty is inferer
+    assert inferer.agreement_threshold == saver.transforms[0].threshold == threshold
+    assert saver.transforms[0].uncertainty is inferer
 
 
 def test_the_spread_can_be_left_out() -> None:
