@@ -223,6 +223,7 @@ def work(arguments: argparse.Namespace, views: list[CohortView], settings: Worke
     cohort = CohortRun(views, studies, manifest, arguments.attempts, progress, forget)
     with closing(progress.bar):
         if cohort.waiting:
+            # Again, since Ray has put a handler of its own in the place.
             with closing(make_pool(arguments, settings, cohort.todo)) as pool, terminated_like_interrupted():
                 cohort.go(pool)
 
@@ -243,7 +244,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parse(argv)
     quiet(lambda *_: None)
     try:
-        with one_line_errors():
+        with terminated_like_interrupted(), one_line_errors():
             ends = run(arguments)
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it was", file=sys.stderr, flush=True)

@@ -70,12 +70,22 @@ class RayPool:
         self._ray, self._temporary = _start(workers, gpu_count, settings.threads)
         try:
             self._slots = [_Slot(self._actor()) for _ in range(workers)]
-            for broken in self._ray.get([slot.actor.ready.remote() for slot in self._slots]):
-                if broken:
-                    raise ValueError(broken)
+            self._wait_until_ready()
         except BaseException:
             self.close()
             raise
+
+    def _wait_until_ready(self) -> None:
+        try:
+            told = self._ray.get([slot.actor.ready.remote() for slot in self._slots])
+        except self._ray.exceptions.RayError as error:
+            raise ValueError(
+                f"Expected {len(self._slots)} workers to start, got {type(error).__name__}; is there memory for them? "
+                "Pass fewer --workers"
+            ) from error
+        for broken in told:
+            if broken:
+                raise ValueError(broken)
 
     def idle(self) -> list[int]:
         """Numbers of the workers that have nothing to do."""
