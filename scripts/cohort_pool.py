@@ -7,7 +7,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +38,8 @@ PATIENCE = {
     "RAY_prestart_worker_first_driver": "0",
 }
 """A machine that does other things too is slow, not dead. What the user has set stays."""
-STARTS = 5
-"""Ray gives itself 30 s to start, which a busy machine may exceed."""
+START_S = 900.0
+"""Ray gives itself 30 s to start, which a busy machine exceeds; what it has begun goes on, and is joined then."""
 
 
 @dataclass
@@ -158,24 +158,42 @@ def _start(workers: int, gpu_count: int, threads: int) -> tuple[Any, Path]:
         import ray
     except ImportError:
         raise ValueError('Expected Ray, found none; pip install "mcgenref[cohort]"') from None
-    for _ in range(STARTS):
-        temporary = Path(tempfile.mkdtemp(prefix="mcgenref-"))
+    temporary = Path(tempfile.mkdtemp(prefix="mcgenref-"))
+    quietly: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    try:
         try:
             ray.init(
-                address="local", num_cpus=workers, num_gpus=gpu_count, include_dashboard=False, log_to_driver=False,
-                logging_level=logging.CRITICAL, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=str(temporary),
+                address="local", num_cpus=workers, num_gpus=gpu_count, include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES, _temp_dir=str(temporary), **quietly,
             )  # fmt: skip
-            return ray, temporary
         except Exception as error:
-            reason = type(error).__name__
-            _remove(ray, temporary)
-        except BaseException:
-            _remove(ray, temporary)
-            raise
+            _join(ray, temporary, quietly, error)
+    except BaseException:
+        _remove(ray, temporary)
+        raise
+    return ray, temporary
+
+
+def _join(ray: Any, temporary: Path, options: Mapping[str, Any], late: Exception) -> None:
+    """Connect to what has begun to start below a folder, as soon as it can be.
+
+    Raises:
+        ValueError: if it never can.
+    """
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        for port in temporary.glob("session_2*/gcs_server_port_*"):
+            try:
+                ray.init(address=f"127.0.0.1:{int(port.read_text())}", **options)
+                return
+            except Exception as error:  # of many kinds, as long as it is not there
+                late = error
+                ray.shutdown()
+        time.sleep(2)
     raise ValueError(
-        f"Expected Ray to start, it did not {STARTS} times, the last with {reason}; is the machine too busy? Give the "
+        f"Expected Ray to start within {START_S:g} s, got {type(late).__name__}; is the machine too busy? Give the "
         "same command later"
-    )
+    ) from late
 
 
 def _remove(ray: Any, temporary: Path) -> None:
