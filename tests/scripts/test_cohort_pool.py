@@ -1,6 +1,5 @@
 """The pool on a stand-in for Ray: slow starts are waited for, dead and slow workers are replaced, all in one line."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,10 +59,10 @@ class FakeRay:
 
 
 @pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeRay]:
+def ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeRay:
     fake = FakeRay()
     monkeypatch.setattr(cohort_pool, "_start", lambda *_: (fake, tmp_path / "ray"))
-    yield fake
+    return fake
 
 
 def _pool(workers: int = 1, **options: Any) -> RayPool:
