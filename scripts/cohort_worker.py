@@ -1,6 +1,7 @@
 """What a worker of `scripts.cohort` does: one view, or one study of views that are done, into a folder of its own."""
 
 import errno
+import gc
 import hashlib
 import json
 import os
@@ -93,6 +94,8 @@ class Worker:
             self._segment = ViewSegmenter({**settings.options, "output_dir": str(self.part)})
         except Exception as error:
             self.broken = refusal_line(error) or where(error)
+        gc.collect()
+        gc.freeze()  # what is there now stays, and need not be looked at after every view
 
     def ready(self) -> str:
         """Why no view can be done, "" if they can."""
@@ -146,6 +149,7 @@ class Worker:
             return Outcome(*ending(error, paths), remarks=tuple(self._remarks))
         finally:
             shutil.rmtree(self.part, ignore_errors=True)
+            gc.collect()
 
     def _fetch(self, view: CohortView) -> None:
         """Have the file of a view of an archive."""

@@ -1,5 +1,6 @@
 """The one function that segments a view, for `scripts.segment` and every worker of `scripts.cohort` alike."""
 
+import gc
 import logging
 import os
 import warnings
@@ -35,7 +36,11 @@ class ViewSegmenter:
         Raises:
             MammogramError: if it cannot be read; nothing is written then.
         """
-        segment_view(self.evaluator, read_view({"image": os.fspath(path)}, self.transform))
+        try:
+            segment_view(self.evaluator, read_view({"image": os.fspath(path)}, self.transform))
+        finally:
+            # Pictures and engines are cycles that hold whole views; Python would let hundreds of them gather.
+            gc.collect()
 
 
 def quiet(tell: Callable[..., None]) -> None:
