@@ -38,6 +38,8 @@ PATIENCE = {
     "RAY_prestart_worker_first_driver": "0",
 }
 """A machine that does other things too is slow, not dead. What the user has set stays."""
+STARTS = 3
+"""So often a worker may die before it has begun."""
 START_S = 900.0
 """Ray gives itself 30 s to start, which a busy machine exceeds; what it has begun goes on, and is joined then."""
 
@@ -76,16 +78,19 @@ class RayPool:
             raise
 
     def _wait_until_ready(self) -> None:
-        try:
-            told = self._ray.get([slot.actor.ready.remote() for slot in self._slots])
-        except self._ray.exceptions.RayError as error:
-            raise ValueError(
-                f"Expected {len(self._slots)} workers to start, got {type(error).__name__}; is there memory for them? "
-                "Pass fewer --workers"
-            ) from error
-        for broken in told:
-            if broken:
-                raise ValueError(broken)
+        for number in range(len(self._slots)):
+            for trial in range(STARTS):
+                try:
+                    if broken := self._ray.get(self._slots[number].actor.ready.remote()):
+                        raise ValueError(broken)
+                    break
+                except self._ray.exceptions.RayError as error:
+                    if trial + 1 == STARTS:
+                        raise ValueError(
+                            f"Expected {len(self._slots)} workers to start, got {type(error).__name__}; is there memory "
+                            "for them? Pass fewer --workers"
+                        ) from error
+                    self._slots[number] = _Slot(self._actor())
 
     def idle(self) -> list[int]:
         """Numbers of the workers that have nothing to do."""

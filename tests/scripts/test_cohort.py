@@ -132,8 +132,8 @@ def test_driver_and_worker_killed_with_two_workers_ends_with_what_segment_gives(
     killed.communicate()
 
     running = _start(inputs, out, "--workers", "2", TMPDIR=str(temporary))
-    victims = _wait_for(lambda: _workers(running.pid), running)
-    for victim in victims[:1]:
+    _wait_for(lambda: _ended(out) > len(before), running)
+    for victim in _workers(running.pid)[:1]:
         os.kill(victim, signal.SIGKILL)
     said, _ = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == 1, said

@@ -120,6 +120,13 @@ def test_workers_that_cannot_work_are_one_line_and_ray_ends(ray: FakeRay) -> Non
     assert ray.made == []
 
 
+def test_a_worker_that_dies_before_it_has_begun_is_replaced(ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
+    deaths = iter([True, True, False])
+    monkeypatch.setattr(ray, "get", lambda answer: _dies() if next(deaths) else "")
+    assert _pool().idle() == [0]
+    assert len(ray.made) == 3
+
+
 def test_workers_that_die_at_once_are_one_line(ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "get", lambda answers: _dies())
     with pytest.raises(ValueError, match="Expected 1 workers to start, got ActorError"):
