@@ -87,8 +87,8 @@ class RayPool:
                 except self._ray.exceptions.RayError as error:
                     if trial + 1 == STARTS:
                         raise ValueError(
-                            f"Expected {len(self._slots)} workers to start, got {type(error).__name__}; is there memory "
-                            "for them? Pass fewer --workers"
+                            f"Expected {len(self._slots)} workers to start, got {type(error).__name__}; is there "
+                            "memory for them? Pass fewer --workers"
                         ) from error
                     self._slots[number] = _Slot(self._actor())
 
