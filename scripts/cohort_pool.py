@@ -130,8 +130,9 @@ class RayPool:
 
     def _replaced(self, number: int, error: Exception) -> str:
         """Put a new worker in the place of one that died; the reason, without the text of the error."""
-        if not isinstance(error, self._ray.exceptions.ActorError):
-            return f"{type(error).__name__} of the worker"
+        if isinstance(error, self._ray.exceptions.RayTaskError):
+            return f"{type(error).__name__} of the worker"  # which is well
+        self._ray.kill(self._slots[number].actor)
         self._slots[number] = _Slot(self._actor())
         return DIED
 

@@ -12,18 +12,13 @@ from scripts.cohort_pool import DIED, RayPool
 from scripts.cohort_worker import Outcome, WorkerSettings
 
 
-class RayError(Exception):
-    pass
-
-
-class ActorError(RayError):
-    pass
+exceptions = pytest.importorskip("ray").exceptions
 
 
 class FakeRay:
     """Answers are callables: what they return, or raise, comes of `get`; one that is None is never ready."""
 
-    exceptions = SimpleNamespace(RayError=RayError, ActorError=ActorError)
+    exceptions = exceptions
 
     def __init__(self, ready: str = "") -> None:
         self.made: list[Any] = []
@@ -70,7 +65,7 @@ def _pool(workers: int = 1, **options: Any) -> RayPool:
 
 
 def _dies() -> Outcome:
-    raise ActorError("SENTINEL")
+    raise exceptions.ActorDiedError("SENTINEL")
 
 
 def test_answers_come_with_the_number_of_their_worker(ray: FakeRay) -> None:
@@ -92,11 +87,11 @@ def test_a_dead_worker_is_replaced_and_nothing_of_the_error_is_told(ray: FakeRay
 
 def test_an_error_of_the_call_keeps_the_worker(ray: FakeRay) -> None:
     def breaks() -> Outcome:
-        raise RayError("SENTINEL")
+        raise exceptions.RayTaskError("view", "SENTINEL", KeyError("SENTINEL"))
 
     pool = _pool()
     pool.submit(0, "view", breaks)
-    assert list(pool.answers()) == [(0, "RayError of the worker")]
+    assert list(pool.answers()) == [(0, "RayTaskError of the worker")]
     assert len(ray.made) == 1
 
 
@@ -129,7 +124,7 @@ def test_a_worker_that_dies_before_it_has_begun_is_replaced(ray: FakeRay, monkey
 
 def test_workers_that_die_at_once_are_one_line(ray: FakeRay, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "get", lambda answers: _dies())
-    with pytest.raises(ValueError, match="Expected 1 workers to start, got ActorError"):
+    with pytest.raises(ValueError, match="Expected 1 workers to start, got ActorDiedError"):
         _pool()
 
 
