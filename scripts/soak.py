@@ -17,6 +17,7 @@ from scripts.command import one_line_errors
 from scripts.shipped import ROOT
 from scripts.soak_table import draw, table
 from scripts.soak_views import write_views
+from scripts.watch import terminated_like_interrupted
 
 INTERVAL_S = 15.0
 
@@ -76,7 +77,8 @@ def main(argv: list[str] | None = None) -> None:
     with one_line_errors():
         if min(arguments.small, arguments.large) < 0 or arguments.small + arguments.large < 1:
             raise ValueError("Expected at least one view, none of them negative, got others; change --small, --large")
-        status = 0 if arguments.table_only else soak(arguments)
+        with terminated_like_interrupted():  # a run that nobody watches would go on
+            status = 0 if arguments.table_only else soak(arguments)
         if status not in (0, -signal.SIGTERM, INTERRUPTED):
             raise SystemExit(status)
         samples = soak_samples.read(arguments.output_dir / "samples.csv")
