@@ -4,9 +4,11 @@ VENV ?= .venv
 COMPAT ?= .venv-compat
 DEPLOY ?= .venv-deploy
 LABEL ?= .venv-label
+FUZZ ?= .venv-fuzz
+FUZZ_SECONDS ?= 60
 BIN = $(VENV)/bin
 
-.PHONY: demo test quick check format compat docs zoo deploy label clean
+.PHONY: demo test quick check format compat fuzz docs zoo deploy label clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m scripts.demo
@@ -31,6 +33,10 @@ format: $(VENV)/.installed
 # The oldest numpy and pydicom that inference supports (hosts such as MONAI Label pin them).
 compat: $(COMPAT)/.installed
 	$(COMPAT)/bin/python -m pytest -m "not slow and not gpu and not train"
+
+# Every reader of a file on files that nobody meant to be read, FUZZ_SECONDS each; guided by coverage where atheris has a wheel.
+fuzz: $(FUZZ)/.installed
+	nice -n 15 $(FUZZ)/bin/python -m tests.fuzz.fuzz_readers all --seconds $(FUZZ_SECONDS)
 
 $(VENV)/.installed: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv $(VENV)
@@ -63,6 +69,13 @@ $(LABEL)/.installed: requirements-label.txt
 	$(LABEL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-label.txt
 	touch $@
 
+# An environment of its own for atheris, on top of the other.
+$(FUZZ)/.installed: $(VENV)/.installed requirements-fuzz.txt
+	$(PYTHON) -m venv $(FUZZ)
+	$(abspath $(BIN))/python -c "import sysconfig; print(sysconfig.get_paths()['purelib'])" > "$$($(FUZZ)/bin/python -c "import sysconfig; print(sysconfig.get_paths()['purelib'])")/main.pth"
+	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-fuzz.txt || echo "no atheris for this Python: mutation alone"
+	touch $@
+
 # API pages and documents as a site, in build/site.
 docs: $(VENV)/.installed
 	$(BIN)/python -m mkdocs build --strict
@@ -72,4 +85,4 @@ zoo: $(VENV)/.installed
 	$(BIN)/python -m scripts.assemble --output-dir build/zoo
 
 clean:
-	rm -rf $(VENV) $(COMPAT) $(DEPLOY) $(LABEL) demo_output deploy_output eval mlruns mlruns.db
+	rm -rf $(VENV) $(COMPAT) $(DEPLOY) $(LABEL) $(FUZZ) demo_output deploy_output eval mlruns mlruns.db

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -19,6 +20,7 @@ from bundle.data.dicom_results import (
     read_results,
     write_dicom,
 )
+from bundle.data.errors import refuse
 from scripts.command import one_line_errors
 
 PerView = Callable[[ViewResults, Placement], Dataset]
@@ -76,19 +78,39 @@ def group_by_study(input_path: str) -> tuple[dict[str, list[str]], list[str]]:
     return studies, refused
 
 
-def write_study(views: Sequence[ViewResults], results_dir: Path, objects: Sequence[str]) -> None:
-    """Write the objects of one study: a series per kind; SEG per view, SR for the whole study."""
+def write_study(views: Sequence[ViewResults], results_dir: Path, objects: Sequence[str]) -> list[str]:
+    """Write the objects of one study: a series per kind; SEG per view, SR for the whole study.
+
+    Returns:
+        One line per object that could not be made of the headers.
+    """
+    left_out: list[str] = []
     per_view, per_study = builders(objects)
     for kind, build in per_view.items():
         series_uid = new_uid()
         for number, view in enumerate(views, start=1):
             placement = Placement(series_uid, FIRST_SERIES_NUMBER + KINDS.index(kind), number)
-            write_dicom(results_dir / f"{view.stem}_{kind}.dcm", build(view, placement))
+            left_out += _written(results_dir / f"{view.stem}_{kind}.dcm", partial(build, view, placement))
     # Not the UID itself, which leads to the patient in an archive.
     name = f"study-{hashlib.sha256(views[0].header.StudyInstanceUID.encode()).hexdigest()[:8]}"
     for kind, build_study in per_study.items():
         placement = Placement(new_uid(), FIRST_SERIES_NUMBER + KINDS.index(kind))
-        write_dicom(results_dir / f"{name}_{kind}.dcm", build_study(views, placement))
+        left_out += _written(results_dir / f"{name}_{kind}.dcm", partial(build_study, views, placement))
+    return left_out
+
+
+def _written(path: Path, build: Callable[[], Dataset]) -> list[str]:
+    """Write an object; or a line where the source's header allows none, which repeats nothing of it."""
+    try:
+        write_dicom(path, build())
+    except MammogramError as error:
+        return [str(error)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, ValueError) and str(error).startswith("Expected"):
+            raise  # ours, about the results; highdicom's repeat the header's values
+        reason = f"Expected a header that this object can be made of, got {type(error).__name__}"
+        return [str(refuse(path, f"{reason}; correct the source's header"))]
+    return []
 
 
 def write_objects(input_path: str, results_dir: Path, *, objects: Sequence[str] = KINDS) -> list[str]:
@@ -112,7 +134,7 @@ def write_objects(input_path: str, results_dir: Path, *, objects: Sequence[str] 
             except MammogramError as error:
                 refused.append(str(error))
         if views:
-            write_study(views, results_dir, objects)
+            refused += write_study(views, results_dir, objects)
     return refused
 
 

@@ -59,7 +59,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 def _mapping(text: str) -> dict[str, Any]:
     """Names and values as MONAI's command line takes them."""
-    found = yaml.safe_load(text)
+    try:
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError):
+        found = None
     if not isinstance(found, dict):
         raise argparse.ArgumentTypeError(f"Expected '{{name: value}}', got {text!r}; docs/refinement.md has the names")
     return found

@@ -8,6 +8,7 @@ import argparse
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from bundle.data.cbis_ddsm import list_cbis_ddsm
 from bundle.data.datalist import Listing
@@ -111,6 +112,17 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{split}: " + ", ".join(f"{count} {what}" for what, count in counts.items() if count))
     print(f"skipped: {len(report['skipped'])} (report.md says why)")
     print(f"Results in {arguments.output_dir}")
+    if arguments.name == "folder":
+        _tell_refused(report)
+
+
+def _tell_refused(report: dict[str, Any]) -> None:
+    """Of a folder of one's own every view is meant to be read: one line for each that was not, and status 1."""
+    refused = [entry["detail"] for entry in report["skipped"] if entry["refused"]]
+    for line in refused:
+        print(f"left out: {line}")
+    if refused:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

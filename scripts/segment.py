@@ -5,7 +5,6 @@ DICOM, SEG and SR objects (docs/dicom_results.md).
 """
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ from typing import Any
 from tqdm import tqdm
 
 from bundle.data import MammogramError, find_mammograms
+from bundle.data.errors import refuse
+from bundle.data.files import read_json
 from bundle.data.studies import Study, group_studies
 from bundle.functional.findings import METHODS
 from scripts import dicom_results, segment_dicom
@@ -114,13 +115,16 @@ def tuned_settings(path: Path) -> dict[str, Any]:
     """Preset, overrides and threshold of a best.json.
 
     Raises:
-        ValueError: in one line, if the file is none.
+        MammogramError: in one line, if the file is none.
     """
     try:
-        best = json.loads(path.read_text(encoding="utf-8"))
-        return {key: best[key] for key in ("preset", "overrides", "threshold")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"Expected best.json of python -m scripts.tune at {path}, got none; tune first") from error
+        best = read_json(path)
+        chosen = {key: best[key] for key in ("preset", "overrides", "threshold")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise refuse(path, "Expected best.json of python -m scripts.tune, got none; tune first") from error
+    if not isinstance(chosen["preset"], str) or not isinstance(chosen["overrides"], dict):
+        raise refuse(path, "Expected a preset by name and overrides by setting, got others; tune again")
+    return chosen
 
 
 def segment_all(options: Mapping[str, Any]) -> None:

@@ -38,5 +38,5 @@ def write_where_possible(studies: Sequence[Study], results_dir: Path) -> list[st
             except MammogramError as error:
                 left_out.append(str(error))
         if views:
-            dicom_results.write_study(views, results_dir, dicom_results.KINDS)
+            left_out += dicom_results.write_study(views, results_dir, dicom_results.KINDS)
     return left_out

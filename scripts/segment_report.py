@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from bundle.data import LoadMammogramd, MammogramError, MammogramWarning
 from bundle.data.dicom_results import find_findings
-from bundle.data.errors import reason_of, root_mammogram_error
+from bundle.data.errors import printable, reason_of, refuse, root_mammogram_error
 from bundle.data.studies import Study, patient_facts, source_id
 from bundle.data.view_maps import read_view_maps
 from bundle.data.whole_files import write_whole
@@ -81,7 +81,7 @@ def _page(
             names.append(path)
         except MammogramError as error:
             told = reason_of(error, path)
-            refused.append((path if show_patient else f"File {number} of {len(files)}", told))
+            refused.append((printable(path) if show_patient else f"File {number} of {len(files)}", told))
     used = {panel.report["threshold"] for panel in panels}
     point = {"Operating point": f"probability of at least {_listed(used)}{_chosen_by(options)}"} if used else {}
     patient = _patient(names) if show_patient else {}
@@ -91,7 +91,7 @@ def _page(
         refused=refused,
         facts={**point, **facts},
         patient=patient,
-        names=names if show_patient else (),
+        names=[printable(name) for name in names] if show_patient else (),
         part=part,
     )
 
@@ -105,14 +105,14 @@ def _panel(path: str, findings: Mapping[str, Path], options: Mapping[str, Any]) 
     image = windowed_view(path, options)
     identity = source_id(path)
     if identity not in findings:
-        raise MammogramError(f"{path}: Expected findings, found none; segment the view again")
+        raise refuse(path, "Expected findings, found none; segment the view again")
     maps = read_view_maps(findings[identity])
     if maps.mask.shape != image.shape:
-        raise MammogramError(f"{path}: Expected findings of the view's size, got another; segment the view again")
+        raise refuse(path, "Expected findings of the view's size, got another; segment the view again")
     try:
         return view_panel(image, report=maps.report, mask=maps.mask, probs=maps.probs, first_pass=maps.first_pass)
     except ValueError as error:
-        raise MammogramError(f"{path}: {error}") from error
+        raise refuse(path, str(error)) from error
 
 
 def windowed_view(path: str, options: Mapping[str, Any]) -> np.ndarray:

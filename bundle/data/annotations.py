@@ -1,5 +1,6 @@
 """What is true of a view: a mask (PNG, NIfTI) or regions (INbreast), as a label and as single points."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
@@ -12,9 +13,12 @@ from skimage.draw import polygon
 
 from ..functional.confusion import BACKGROUND, IGNORE, MICROCALCIFICATION
 from ..functional.objects import find_components
-from .errors import MammogramError, refuse
-from .flat_files import load_nifti, oriented
+from .errors import OUT_OF_MEMORY, MammogramError, refuse
+from .flat_checks import check_flat
+from .flat_files import FORMATS
 from .inbreast import Rois, Vertices, read_rois
+from .limits import MAX_FILL_STEPS
+from .nifti_files import load_nifti, oriented
 from .view import check_size
 
 Path = str | PathLike[str]
@@ -22,6 +26,8 @@ Kind = Literal["mask", "points", "outlines"]
 MASK_SUFFIXES = {"png": (".png",), "nifti": (".nii", ".nii.gz"), "inbreast": (".xml",)}
 MASK_FORMATS = ("auto", *MASK_SUFFIXES)
 GREY_MODES = ("1", "L", "I", "I;16", "I;16B")
+WHITE = 255
+MAX_OTHERS = 100_000
 OUTSIDE_PX = 10.0
 """A hand may draw a little over the border of the view; further out the file belongs to another view."""
 SPACING_TOLERANCE = 0.01
@@ -79,8 +85,7 @@ def read_annotation(
     spacings = [spacing for spacing in (spacing_mm, grid_spacing_mm) if spacing is not None]
     if name.endswith(MASK_SUFFIXES["inbreast"]):
         rois = read_rois(path)
-        for vertices in (*rois.polygons, *rois.clusters, rois.points):
-            _check_inside(vertices, shape, path)
+        check_rois(rois, shape, path)
         return annotation_of_rois(rois, shape=shape, points_as_pixels=points_as_pixels)
     label = _nifti_label(path, spacings) if name.endswith(MASK_SUFFIXES["nifti"]) else _png_label(path)
     _check_shape(label.shape, shape, path)
@@ -131,12 +136,14 @@ def label_of_values(values: NDArray, *, path: Path) -> NDArray[np.uint8]:
     Raises:
         MammogramError: if there are other values.
     """
-    found = set(np.unique(values).tolist())
-    if found <= {BACKGROUND, MICROCALCIFICATION, IGNORE}:
+    full = values == WHITE
+    if np.isin(values, (BACKGROUND, MICROCALCIFICATION, IGNORE)).all():
         return values.astype(np.uint8)
-    if found <= {0, 255}:
-        return (values == 255).astype(np.uint8)
-    others = ", ".join(f"{value:g}" for value in sorted(found - {0, 1, 2, 255})[:4]) or "1 or 2 beside 255"
+    if (full | (values == BACKGROUND)).all():
+        return full.astype(np.uint8)
+    # A few are named; all the values of a large file would take gigabytes.
+    rest = values[~(full | np.isin(values, (BACKGROUND, MICROCALCIFICATION, IGNORE)))].ravel()[:MAX_OTHERS]
+    others = ", ".join(f"{value:g}" for value in np.unique(rest)[:4]) or "1 or 2 beside 255"
     raise refuse(path, f"Expected a mask of 0/1, 0/255 or 0/1/2 (ignore), got {others}; threshold it first")
 
 
@@ -152,14 +159,19 @@ def _check_shape(got: tuple[int, ...], expected: tuple[int, int], path: Path) ->
 
 
 def _png_label(path: Path) -> NDArray[np.uint8]:
+    check_flat(path)
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS["view"]) as image:
+            warnings.simplefilter("ignore")
             check_size(image.height, image.width, path=path)
             if image.mode not in (*GREY_MODES, "RGB"):
                 raise refuse(path, f"Expected a greyscale mask, got mode {image.mode!r}; save it as 8-bit grey PNG")
-            values = np.asarray(image).astype(np.int64)
+            values = np.asarray(image)
+            values = values.astype(np.uint8) if values.dtype == bool else values
     except MammogramError:
         raise
+    except MemoryError as error:
+        raise refuse(path, OUT_OF_MEMORY) from error
     except Exception as error:
         reason = f"Expected a mask as PNG, decoding ended in {type(error).__name__}"
         raise refuse(path, f"{reason}; it is damaged or truncated, export it again") from error
@@ -207,6 +219,26 @@ def _pixels(vertices: Vertices, shape: tuple[int, int]) -> tuple[NDArray, NDArra
         return rows, columns
     row, column = np.clip(np.floor(vertices.mean(axis=0) + 0.5), 0, np.subtract(shape, 1)).astype(int)
     return np.array([row]), np.array([column])
+
+
+def check_rois(rois: Rois, shape: tuple[int, int], path: Path) -> None:
+    """Refuse regions of another view, and so many or so large ones that filling them would take hours.
+
+    Args:
+        rois: from `read_rois`.
+        shape: rows and columns of the view.
+        path: the file, for the message.
+
+    Raises:
+        MammogramError: if a region lies outside the view, or filling all takes too many steps.
+    """
+    for vertices in (*rois.polygons, *rois.clusters, rois.points):
+        _check_inside(vertices, shape, path)
+    # The filling visits every pixel of an outline's box, and every vertex there.
+    steps = sum(len(polygon) * float(np.prod(np.ptp(polygon, axis=0) + 1)) for polygon in rois.polygons)
+    if steps > MAX_FILL_STEPS:
+        reason = f"Expected outlines that take at most {MAX_FILL_STEPS:.0e} steps to fill, got {steps:.0e}"
+        raise refuse(path, f"{reason}; simplify them")
 
 
 def _check_inside(vertices: Vertices, shape: tuple[int, int], path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 
-from .dicom import quiet_pydicom
+from .dicom_file import quiet_pydicom
 from .dicom_results import write_dicom
 
 NAMESPACE = uuid.UUID("5b1a2f0e-6c0d-4bb7-9d1f-5a9a4f0c7e21")

@@ -12,12 +12,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from skimage.measure import approximate_polygon, find_contours, label, regionprops
 
 from .datalist import ListedView, Listing
-from .dicom import quiet_pydicom
+from .dicom_file import parse_dicom, quiet_pydicom
 from .errors import MammogramError, refuse
 from .inbreast import Rois, Vertices
 from .mammogram_reader import MammogramReader
@@ -169,7 +168,7 @@ def _size(path: Path) -> tuple[int, int] | None:
     """Rows and columns of a DICOM file, None if it cannot be read."""
     try:
         with quiet_pydicom(path):
-            header = pydicom.dcmread(path, specific_tags=["Rows", "Columns"], stop_before_pixels=True)
+            header = parse_dicom(path, keywords=("Rows", "Columns"))
             return int(header.Rows), int(header.Columns)
     except MammogramError:
         return None

@@ -128,5 +128,5 @@ def studies_of(views: Sequence[CohortView]) -> list[CohortStudy]:
 
 
 def _cohort_study(study: Study, keys: tuple[str, ...]) -> CohortStudy:
-    digest = hashlib.sha256(" ".join([study.name, *keys]).encode()).hexdigest()
+    digest = hashlib.sha256(os.fsencode(" ".join([study.name, *keys]))).hexdigest()
     return CohortStudy(f"study-{digest[:16]}", study, keys)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 from monai.data.decathlon_datalist import load_decathlon_datalist
 from numpy.typing import NDArray
 
-from .errors import refuse
+from .errors import printable, refuse
+from .files import read_json
 from .inbreast import Rois
 
 SPLITS = ("training", "validation", "test")
@@ -65,11 +66,13 @@ class Skipped:
         what: file or row, as the data set names it.
         reason: the rule, in words that many may share.
         detail: the whole line, if it says more.
+        refused: it is a view that was to be read and cannot be.
     """
 
     what: str
     reason: str
     detail: str = ""
+    refused: bool = False
 
 
 @dataclass(kw_only=True)
@@ -92,9 +95,9 @@ class Listing:
     shares: tuple[int, int, int] = SHARES
     split_name: str = ""
 
-    def skip(self, what: object, reason: str, detail: str = "") -> None:
+    def skip(self, what: object, reason: str, detail: str = "", *, refused: bool = False) -> None:
         """Note something that is not used."""
-        self.skipped.append(Skipped(str(what), reason, detail))
+        self.skipped.append(Skipped(printable(str(what)), printable(reason), detail, refused))
 
 
 def rule_of(line: str) -> str:
@@ -173,10 +176,11 @@ def negatives_of(datalist: str | PathLike[str]) -> list[dict[str, Any]]:
     Raises:
         MammogramError: if it cannot be read or lists no negatives.
     """
+    read_json(datalist, what="a datalist (JSON)")  # says in a line what MONAI's loader would stumble over
     try:
         found = load_decathlon_datalist(datalist, data_list_key=NEGATIVES)
-        images = [item["image"] for item in found]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        images = [fspath(item["image"]) for item in found]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = "no such list" if isinstance(error, ValueError) and NEGATIVES in str(error) else type(error).__name__
         raise refuse(
             datalist, f"Expected a datalist with a list {NEGATIVES!r} of views, got {reason}; prepare one"

@@ -1,14 +1,11 @@
 """From the pixel data of a mammographic DICOM file to presentation values."""
 
-import tempfile
 from os import PathLike
-from pathlib import Path as FilePath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 
 from ..functional.presentation import (
     log_exposure,
@@ -18,9 +15,11 @@ from ..functional.presentation import (
     window_linear_exact,
     window_sigmoid,
 )
-from .codestream import first_frame, frame_size, is_complete
+from .codec import DecodingError, MissingDecoderError, decode_frame
+from .codestream import first_frame, frame_size, is_complete, jpeg_scans
 from .dicom_header import is_raw, text, values
-from .errors import refuse
+from .errors import MammogramError, refuse
+from .limits import MAX_JPEG_SCANS
 
 Path = str | PathLike[str]
 WINDOWS = {"LINEAR": window_linear, "LINEAR_EXACT": window_linear_exact, "SIGMOID": window_sigmoid}
@@ -31,6 +30,7 @@ ITK_SYNTAXES = {f"1.2.840.10008.1.2.4.{suffix}" for suffix in (57, 70, 80, 81, 9
 """What itk decodes exactly; of 12-bit JPEG Extended (51) it returns an array of garbage."""
 PIXEL_KEYWORDS = (
     "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel",
+    "PhotometricInterpretation",
 )  # fmt: skip
 
 
@@ -80,15 +80,17 @@ def decode(dataset: Dataset, *, path: Path) -> npt.NDArray[np.integer]:
         MammogramError: if the pixels are missing, truncated or cannot be decoded.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
-    _check_pixel_data(dataset, path)
+    frame = _checked_frame(dataset, path)
     try:
-        pixels = dataset.pixel_array
-    except Exception as error:
-        if not syntax.is_compressed or not (isinstance(error, NotImplementedError) or "dependencies" in str(error)):
-            raise refuse(path, "Expected decodable pixel data, it is damaged; copy or export the file again") from error
+        pixels = dataset.pixel_array if frame is None else _apart(dataset, frame, "pydicom", path)
+    except MissingDecoderError as error:
         if syntax not in ITK_SYNTAXES:
             raise refuse(path, f"Expected a decoder for {syntax.name}, found none; {DECODER_REMEDY}") from error
         pixels = decode_with_itk(dataset, path=path)
+    except (MammogramError, MemoryError):
+        raise
+    except Exception as error:
+        raise refuse(path, "Expected decodable pixel data, it is damaged; copy or export the file again") from error
     if pixels.shape != (dataset.Rows, dataset.Columns):
         raise refuse(
             path, f"Expected {dataset.Rows} x {dataset.Columns} pixels, decoded {pixels.shape}; export it again"
@@ -97,7 +99,7 @@ def decode(dataset: Dataset, *, path: Path) -> npt.NDArray[np.integer]:
 
 
 def decode_with_itk(dataset: Dataset, *, path: Path) -> npt.NDArray[np.integer]:
-    """Decode by itk, which gets a copy with nothing but the pixels, so that it applies no transform of its own.
+    """Decode by itk, which gets nothing but the pixels, so that it applies no transform of its own.
 
     Args:
         dataset: data set with compressed pixels.
@@ -113,16 +115,9 @@ def decode_with_itk(dataset: Dataset, *, path: Path) -> npt.NDArray[np.integer]:
     if syntax not in ITK_SYNTAXES:
         raise refuse(path, f"Expected a syntax that itk decodes exactly, got {syntax.name}; {DECODER_REMEDY}")
     try:
-        import itk
-    except ImportError as error:
+        pixels = _apart(dataset, first_frame(dataset.PixelData), "itk", path)
+    except MissingDecoderError as error:
         raise refuse(path, f"Expected a decoder for {syntax.name}, found none; {DECODER_REMEDY}") from error
-    with tempfile.TemporaryDirectory() as folder:
-        copy = FilePath(folder) / "pixels.dcm"
-        _write_pixels_only(dataset, copy)
-        try:
-            pixels = np.asarray(itk.array_from_image(itk.imread(str(copy)))).squeeze()
-        except RuntimeError as error:
-            raise refuse(path, f"Expected decodable pixel data, itk failed; {DECODER_REMEDY}") from error
     low, high = int(pixels.min()), int(pixels.max())
     half = 2 ** (_bits_stored(dataset) - 1)
     floor, ceiling = (-half, half - 1) if dataset.get("PixelRepresentation") else (0, 2 * half - 1)
@@ -131,45 +126,44 @@ def decode_with_itk(dataset: Dataset, *, path: Path) -> npt.NDArray[np.integer]:
     return pixels
 
 
-def _write_pixels_only(dataset: Dataset, target: FilePath) -> None:
-    meta = pydicom.dataset.FileMetaDataset()
-    meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    meta.MediaStorageSOPClassUID = pydicom.uid.UID("1.2.840.10008.5.1.4.1.1.1.2")
-    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-    copy = FileDataset(str(target), {}, file_meta=meta, preamble=b"\0" * 128, is_implicit_VR=False)
-    copy.SOPClassUID, copy.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    copy.Modality, copy.PhotometricInterpretation = "MG", "MONOCHROME2"
-    for keyword in PIXEL_KEYWORDS:
-        setattr(copy, keyword, dataset.get(keyword))
-    copy.PixelData = dataset.PixelData
-    copy["PixelData"].VR = "OB"
-    copy["PixelData"].is_undefined_length = True
+def _apart(dataset: Dataset, frame: bytes, decoder: str, path: Path) -> npt.NDArray[np.integer]:
+    """Decode a frame outside this process, see `codec`."""
+    module = {keyword: dataset.get(keyword) for keyword in PIXEL_KEYWORDS if dataset.get(keyword) is not None}
     try:
-        pydicom.dcmwrite(target, copy, enforce_file_format=True)
-    except TypeError:  # pydicom 2
-        pydicom.dcmwrite(target, copy, write_like_original=False)
+        return decode_frame(frame, syntax=str(dataset.file_meta.TransferSyntaxUID), module=module, decoder=decoder)
+    except DecodingError as error:
+        raise refuse(path, f"Expected decodable pixel data, {error}; copy or export the file again") from error
 
 
-def _check_pixel_data(dataset: Dataset, path: Path) -> None:
-    """Refuse missing and truncated pixels, and frames of another size than the header's."""
+def _checked_frame(dataset: Dataset, path: Path) -> bytes | None:
+    """The compressed frame, None for pixels as they are; missing, truncated and contradictory ones are refused."""
     data, syntax = dataset.get("PixelData"), dataset.file_meta.TransferSyntaxUID
     if not data:
         raise refuse(path, "Expected pixel data, found none; the file is truncated or holds no image, copy it again")
     size = (int(dataset.Rows), int(dataset.Columns))
     expected = size[0] * size[1] * (int(dataset.BitsAllocated) // 8)
-    if not syntax.is_compressed and len(data) < expected:
-        raise refuse(
-            path, f"Expected {expected} bytes of pixels, got {len(data)}; the file is truncated, copy it again"
-        )
-    if syntax not in MARKED_SYNTAXES:
-        return
+    if not syntax.is_compressed:
+        if len(data) < expected:
+            reason = f"Expected {expected} bytes of pixels, got {len(data)}"
+            raise refuse(path, f"{reason}; the file is truncated, copy it again")
+        return None
     frame = first_frame(data)
-    if (declared := frame_size(frame)) not in (None, size):
-        raise refuse(path, f"Expected a frame of {size[0]} x {size[1]} pixels, it declares {declared}; export it again")
+    if syntax in MARKED_SYNTAXES:
+        _check_marked(frame, size, path)
+    return frame
+
+
+def _check_marked(frame: bytes, size: tuple[int, int], path: Path) -> None:
+    """Refuse a frame of another size than the header's, one that stops short, and one of endless passes."""
+    if (declared := frame_size(frame)) != size:
+        said = "no size" if declared is None else declared
+        raise refuse(path, f"Expected a frame of {size[0]} x {size[1]} pixels, it declares {said}; export it again")
     if not is_complete(frame):
         raise refuse(
             path, "Expected an end marker in the compressed pixels, found none; it is truncated, copy it again"
         )
+    if (scans := jpeg_scans(frame)) > MAX_JPEG_SCANS:
+        raise refuse(path, f"Expected at most {MAX_JPEG_SCANS} scans in a JPEG, got {scans}; export it again")
 
 
 def _patterns(stored: npt.NDArray[np.integer]) -> npt.NDArray[np.unsignedinteger]:

@@ -7,6 +7,7 @@ warning or error on the way can repeat them.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from .. import __version__
-from .dicom import DEFLATED_SYNTAX, quiet_pydicom
+from .dicom_file import parse_dicom, quiet_pydicom
 from .dicom_header import check_header
 from .errors import refuse
 from .mammogram_reader import sniff
@@ -108,15 +109,19 @@ def read_header(path: str) -> Dataset:
     if (kind := sniff(path)) != "dicom":
         raise refuse(path, f"Expected a DICOM view, got {FORMATS[kind]}; SEG and SR are made from DICOM alone")
     with quiet_pydicom(path):
-        if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DEFLATED_SYNTAX:
-            raise refuse(path, "Expected a transfer syntax for images, got Deflated; convert it to uncompressed")
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        header = parse_dicom(path)
         check_header(header, path=path, convert_raw=True)
         for _ in header.iterall():
             pass  # decodes every element here, where warnings that would quote a malformed value are held back
     if missing := [keyword for keyword in REQUIRED if not header.get(keyword)]:
         raise refuse(path, f"Expected {', '.join(missing)} in the header, found none; export the view again")
+    if wrong := [keyword for keyword in REQUIRED if not _is_uid(header.get(keyword))]:
+        raise refuse(path, f"Expected one UID of digits and dots as {', '.join(wrong)}, got another; export it again")
     return header
+
+
+def _is_uid(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9.]{1,64}", value) is not None
 
 
 def find_findings(results_dir: Path) -> dict[str, Path]:
@@ -125,7 +130,7 @@ def find_findings(results_dir: Path) -> dict[str, Path]:
     for file in sorted(results_dir.glob(f"*{FINDINGS}")):
         try:
             found[str(json.loads(file.read_text(encoding="utf-8"))["source_id"])] = file
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # not ours, or cut short: its view is told to have no findings
     return found
 
@@ -141,7 +146,7 @@ def read_results(path: str, *, findings: Mapping[str, Path]) -> ViewResults:
         MammogramError: as `read_header`, or if the view has no results, or they are of another size.
     """
     header = read_header(path)
-    identity = hashlib.sha256(os.path.abspath(path).encode()).hexdigest()[:8]
+    identity = hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:8]
     if identity not in findings:
         raise refuse(path, "Expected its findings, found none; run python -m scripts.segment on it first")
     file = findings[identity]
@@ -151,7 +156,7 @@ def read_results(path: str, *, findings: Mapping[str, Path]) -> ViewResults:
         mask = np.asarray(Image.open(file.with_name(f"{stem}_mask.png"))) > 0
         volume = nib.load(file.with_name(f"{stem}_probability.nii.gz"))
         probs = np.asarray(volume.dataobj, np.float32)[..., 0].T  # type: ignore[attr-defined]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise refuse(path, "Expected its mask and probability map beside the JSON; segment it again") from error
     shapes = {(int(header.Rows), int(header.Columns)), mask.shape, probs.shape}
     if len(shapes) != 1:

@@ -5,11 +5,37 @@ from os import PathLike, fspath
 
 from ..functional.errors import MammogramError
 
-__all__ = ["MammogramError", "MammogramWarning", "reason_of", "refuse", "root_mammogram_error"]
+__all__ = [
+    "OUT_OF_MEMORY", "MammogramError", "MammogramWarning", "line_start", "printable", "reason_of", "refuse",
+    "root_mammogram_error",
+]  # fmt: skip
+
+MAX_REASON_CHARS = 1000
+"""A header may hold any amount of text; a line is to be read by people."""
+
+
+OUT_OF_MEMORY = "Expected a file that fits in memory, ran out of it; free some, or leave the file out"
 
 
 class MammogramWarning(UserWarning):
     """A file that is read although it is unusual for the method, in one line."""
+
+
+def printable(text: str | PathLike[str]) -> str:
+    r"""A text or path as one line that any terminal and file takes, otherwise unchanged.
+
+    Names of files may hold line feeds, escape sequences and bytes that are no UTF-8 (surrogates in Python).
+
+    Args:
+        text: any.
+
+    Returns:
+        The text with runs of white space as single spaces, and what cannot be printed as \x1b, \u202e or \udcff.
+    """
+    line = " ".join(fspath(text).split())
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
 
 
 def refuse(path: str | PathLike[str], reason: str) -> MammogramError:
@@ -17,12 +43,19 @@ def refuse(path: str | PathLike[str], reason: str) -> MammogramError:
 
     Args:
         path: the file, named as the user named it.
-        reason: rule, value and remedy; whitespace is folded into single spaces.
+        reason: rule, value and remedy.
 
     Returns:
-        The error, to be raised by the caller.
+        The error, to be raised by the caller; its line is `printable`.
     """
-    return MammogramError(" ".join(f"{fspath(path)}: {reason}".split()))
+    if len(reason) > MAX_REASON_CHARS:
+        reason = f"{reason[:MAX_REASON_CHARS]}..."
+    return MammogramError(printable(f"{fspath(path)}: {reason}"))
+
+
+def line_start(path: str | PathLike[str]) -> str:
+    """What the lines of `refuse` about a file begin with."""
+    return printable(f"{fspath(path)}: .")[:-1]
 
 
 def reason_of(error: MammogramError, path: str | PathLike[str]) -> str:
@@ -32,7 +65,7 @@ def reason_of(error: MammogramError, path: str | PathLike[str]) -> str:
         error: from `refuse`.
         path: the file, as it was given there.
     """
-    return str(error).removeprefix(" ".join(f"{fspath(path)}:".split())).strip()
+    return str(error).removeprefix(line_start(path))
 
 
 def root_mammogram_error(error: BaseException) -> MammogramError | None:

@@ -194,7 +194,7 @@ class EvaluationCases:
         """Settings with all that the record of a case depends on: its patient, its files and how they are read."""
         truth = f"{self.region_name()} {self._common_kind()} {self.points_as_pixels}"
         reading = json.dumps(self.reading, sort_keys=True)
-        digest = hashlib.sha256(f"{settings} {case.patient} {truth} {reading}".encode())
+        digest = hashlib.sha256(f"{settings} {case.patient} {truth} {reading}".encode(errors="surrogateescape"))
         for path in (case.image, case.mask, case.roi):
             digest.update(b"none" if path is None else hashlib.sha256(Path(path).read_bytes()).digest())
         return digest.hexdigest()

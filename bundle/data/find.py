@@ -14,9 +14,9 @@ def find_mammograms(input_path: str | PathLike[str]) -> list[dict[str, str]]:
     """List the views to read.
 
     A file is taken as it is, whatever its name: the reader says what is wrong with it. In a folder and those below it,
-    files count by their suffix, or by the DICOM marker if they have none that is known; hidden files and folders,
-    DICOMDIR, labels (name_label.* beside name.*), and folders below that hold findings, with their pictures and DICOM
-    objects, are left out.
+    files count by their suffix (pipes and broken links too), or by the DICOM marker if they have none that is known;
+    hidden files and folders, DICOMDIR, labels (name_label.* beside name.*), and folders below that hold findings, with
+    their pictures and DICOM objects, are left out.
 
     Args:
         input_path: file or folder.
@@ -50,9 +50,9 @@ def find_mammograms(input_path: str | PathLike[str]) -> list[dict[str, str]]:
 
 
 def _is_candidate(path: FilePath) -> bool:
-    if path.name.startswith(".") or path.stem.upper() == "DICOMDIR" or not path.is_file():
+    if path.name.startswith(".") or path.stem.upper() == "DICOMDIR":
         return False
-    return path.name.lower().endswith(SUFFIXES) or _has_dicom_marker(path)
+    return path.name.lower().endswith(SUFFIXES) or (path.is_file() and _has_dicom_marker(path))
 
 
 def _is_label(name: str, stems: set[str]) -> bool:

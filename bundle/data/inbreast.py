@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import MammogramError, refuse
+from .errors import refuse
+from .property_list import described, read_property_list
 
-MAX_BYTES = 64 * 2**20
-"""Far above any view's annotation; protects memory from a file that is something else."""
 TYPE_POINT, TYPE_POLYGON = 19, 15
 MIN_VERTICES = 3
 """Fewer span no area: such a region is a point at their mean."""
@@ -93,7 +92,7 @@ def read_rois(path: str | PathLike[str]) -> Rois:
 
 def _roi_entries(path: str | PathLike[str]) -> list[Any]:
     """The list of regions, of files that have one image."""
-    images = _property_list(path).get("Images")
+    images = read_property_list(path).get("Images")
     if not (isinstance(images, list) and len(images) == 1 and isinstance(images[0], dict)):
         got = f"{len(images)} images" if isinstance(images, list) else "no list of images"
         raise refuse(path, f"Expected an INbreast annotation of one image, got {got}; check the file")
@@ -103,34 +102,14 @@ def _roi_entries(path: str | PathLike[str]) -> list[Any]:
     return entries
 
 
-def _property_list(path: str | PathLike[str]) -> dict[str, Any]:
-    try:
-        if (size := Path(path).stat().st_size) > MAX_BYTES:
-            raise refuse(
-                path, f"Expected at most {MAX_BYTES} bytes of XML, got {size}; this is no annotation of a view"
-            )
-        # plistlib's parser fetches nothing and refuses declarations of entities, which could expand without bound.
-        content = plistlib.loads(Path(path).read_bytes(), fmt=plistlib.FMT_XML)
-    except MammogramError:
-        raise
-    except OSError as error:
-        raise refuse(path, f"Expected a file that can be read, got {type(error).__name__}; check the path") from error
-    except Exception as error:
-        reason = f"Expected an XML property list without entities, got {type(error).__name__} ({error})"
-        raise refuse(path, f"{reason}; copy the file again") from error
-    if not isinstance(content, dict):
-        raise refuse(path, f"Expected a dictionary at the top, got {type(content).__name__}; check the file")
-    return content
-
-
 def _named_vertices(roi: Any, where: str, path: str | PathLike[str]) -> tuple[str, Vertices]:
     if not isinstance(roi, dict) or not isinstance(roi.get("Name"), str) or not isinstance(roi.get("Point_px"), list):
         raise refuse(path, f"Expected a dictionary with `Name` and `Point_px` as {where}, got another; check the file")
     kind, texts = roi.get("Type", TYPE_POLYGON), roi["Point_px"]
-    if kind not in (TYPE_POINT, TYPE_POLYGON):
-        raise refuse(path, f"Expected {where} of type 19 (point) or 15 (polygon), got {kind!r}; convert it")
+    if isinstance(kind, bool) or kind not in (TYPE_POINT, TYPE_POLYGON):
+        raise refuse(path, f"Expected {where} of type 19 (point) or 15 (polygon), got {described(kind)}; convert it")
     if not texts or (kind == TYPE_POINT and len(texts) != 1) or roi.get("NumberOfPoints", len(texts)) != len(texts):
-        said = roi.get("NumberOfPoints", "no number")
+        said = described(roi.get("NumberOfPoints", "no number"))
         raise refuse(path, f"Expected as many points as {where} of type {kind} says ({said}), got {len(texts)}")
     return roi["Name"], np.array([_row_column(text, where, path) for text in texts])
 
@@ -138,7 +117,7 @@ def _named_vertices(roi: Any, where: str, path: str | PathLike[str]) -> tuple[st
 def _row_column(text: Any, where: str, path: str | PathLike[str]) -> tuple[float, float]:
     found = _POINT.fullmatch(text.strip()) if isinstance(text, str) and len(text) < 100 else None
     if found is None:
-        raise refuse(path, f"Expected points of {where} as '(x, y)' in px, got {str(text)[:40]!r}; check the file")
+        raise refuse(path, f"Expected points of {where} as '(x, y)' in px, got {described(text)}; check the file")
     return float(found[2]), float(found[1])
 
 

@@ -10,10 +10,14 @@ from monai.config import KeysCollection
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.transform import MapTransform
 from monai.utils.enums import MetaKeys
+from numpy.typing import NDArray
 from PIL import Image
 
-from .errors import refuse
+from .errors import MammogramError, refuse
+from .flat_checks import check_flat
+from .flat_files import FORMATS
 from .mammogram_reader import MammogramReader
+from .view import MAX_PIXELS
 
 
 class LoadMammogramd(MapTransform):
@@ -92,12 +96,21 @@ class LoadLabeld(MapTransform):
         """
         result = dict(data)
         for key in self.key_iterator(result):
-            try:
-                with Image.open(result[key]) as image:
-                    label = np.array(image)
-            except OSError as error:
-                raise refuse(result[key], "Expected a label as 8-bit PNG, found none that opens; check it") from error
-            if label.ndim != 2 or label.max(initial=0) > 2:
+            label = _label(result[key])
+            if label.ndim != 2 or not np.isin(label, (0, 1, 2)).all():
                 raise refuse(result[key], "Expected one channel of 0, 1 and 2, got others; convert the label")
             result[key] = torch.from_numpy(label.astype(np.uint8))[None]
         return result
+
+
+def _label(path: str) -> NDArray:
+    check_flat(path)
+    try:
+        with Image.open(path, formats=FORMATS["view"]) as image:
+            if image.height * image.width > MAX_PIXELS:
+                raise refuse(path, f"Expected at most {MAX_PIXELS} pixels, got {image.height} x {image.width}")
+            return np.array(image)
+    except MammogramError:
+        raise
+    except Exception as error:
+        raise refuse(path, "Expected a label as 8-bit PNG, found none that opens; check it") from error

@@ -10,8 +10,10 @@ import numpy.typing as npt
 from monai.data.image_reader import ImageReader
 
 from .dicom import read_dicom
-from .errors import refuse
-from .flat_files import read_flat_image, read_nifti
+from .errors import OUT_OF_MEMORY, refuse
+from .files import read_start
+from .flat_files import read_flat_image
+from .nifti_files import read_nifti
 from .view import SUFFIXES, View, override_spacing
 
 Path = str | PathLike[str]
@@ -110,12 +112,15 @@ class MammogramReader(ImageReader):
             MammogramError: if the file is not a readable 2-D mammographic view.
         """
         kind = sniff(path)
-        if kind == "dicom":
-            spacings = {"spacing_mm": self.spacing_mm, "default_spacing_mm": self.default_spacing_mm}
-            return read_dicom(path, **spacings, voi=self.voi, convert_raw=self.convert_raw)
-        if kind == "nifti":
-            return read_nifti(path, spacing_mm=self.spacing_mm)
-        return read_flat_image(path, spacing_mm=self.spacing_mm or self.default_spacing_mm)
+        try:
+            if kind == "dicom":
+                spacings = {"spacing_mm": self.spacing_mm, "default_spacing_mm": self.default_spacing_mm}
+                return read_dicom(path, **spacings, voi=self.voi, convert_raw=self.convert_raw)
+            if kind == "nifti":
+                return read_nifti(path, spacing_mm=self.spacing_mm)
+            return read_flat_image(path, spacing_mm=self.spacing_mm or self.default_spacing_mm)
+        except MemoryError as error:
+            raise refuse(path, OUT_OF_MEMORY) from error
 
 
 def sniff(path: Path) -> str:
@@ -130,17 +135,7 @@ def sniff(path: Path) -> str:
     Raises:
         MammogramError: if it does not exist, cannot be opened, is a folder, is empty or has none of the signatures.
     """
-    if os.path.isdir(path):
-        raise refuse(path, "Expected a file, got a folder; pass one file, or list the folder with find_mammograms")
-    try:
-        with open(path, "rb") as file:
-            head = file.read(SIGNATURE_BYTES)
-    except FileNotFoundError as error:
-        raise refuse(path, "Expected an existing file, found none; check the path") from error
-    except OSError as error:
-        raise refuse(
-            path, f"Expected a file that can be opened, got {type(error).__name__}; check its rights"
-        ) from error
+    head = read_start(path, SIGNATURE_BYTES)
     if not head:
         raise refuse(path, "Expected an image, got an empty file; copy it again")
     if (kind := _kind(head, fspath(path))) is None:

@@ -54,7 +54,7 @@ class History:
         """Take in whole lines."""
         for text in content.splitlines():
             line = decoded(text)
-            if line is None or not self.fits(line):
+            if line is None or not _is_line(line) or not self.fits(line):
                 self.damaged += 1
             else:
                 self.add(line)
@@ -232,6 +232,16 @@ def decoded(text: bytes) -> dict[str, Any] | None:
         if not found or zlib.crc32(head + b"}") != int(checksum.rstrip(b"}")):
             return None
         line: dict[str, Any] = json.loads(head + b"}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return line
+
+
+def _is_line(line: Any) -> bool:
+    """Whether a line has what every line has: its checksum alone says only that it is as somebody wrote it."""
+    if not isinstance(line, dict) or not isinstance(line.get("event"), str):
+        return False
+    if line["event"] == SETTINGS:
+        return isinstance(line.get("settings"), dict)
+    told = line["event"] not in (*ENDS, TRIED) or isinstance(line.get("reason"), str)
+    return told and isinstance(line.get("key"), str)

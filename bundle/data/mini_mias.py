@@ -14,6 +14,7 @@ import numpy as np
 
 from .datalist import ListedView, Listing
 from .errors import refuse
+from .files import read_text
 from .inbreast import Rois
 from .prepare_tables import find_files, find_table, the_folder
 
@@ -22,7 +23,7 @@ SHAPE = (1024, 1024)
 DENSITIES = {"F": "fatty", "G": "glandular", "D": "dense"}
 CLASSES = ("CALC", "CIRC", "SPIC", "MISC", "ARCH", "ASYM", "NORM")
 ROW = re.compile(r"(mdb\d{3})\s+([FGD])\s+([A-Z]{4})\b(?:\s+([BM])\b)?(.*)")
-CIRCLE = re.compile(r"\s+(\d+)\s+(\d+)\s+(\d+)\s*")
+CIRCLE = re.compile(r"\s+(\d{1,5})\s+(\d{1,5})\s+(\d{1,5})\s*", re.ASCII)
 CORNERS = 64
 """Of the polygon that stands for a circle: it is at most 0.12 % of the radius inside."""
 Circle = tuple[int, int, int]
@@ -48,7 +49,7 @@ def list_mini_mias(source: str | Path) -> Listing:
     images = {path.stem: path for path in find_files(folder, "mdb*.pgm")}
     rows: dict[str, list[re.Match[str]]] = defaultdict(list)
     damaged: set[str] = set()
-    for number, line in enumerate(table.read_text(encoding="latin-1").splitlines(), start=1):
+    for number, line in enumerate(read_text(table, encoding="latin-1").splitlines(), start=1):
         if not line.strip().lower().startswith("mdb"):
             continue  # the words around the list
         found = ROW.fullmatch(line.strip())

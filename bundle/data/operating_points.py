@@ -1,12 +1,12 @@
 """The file of measured operating points, models/operating_points.json, or one of a site's own."""
 
-import json
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from ..functional.operating_point import operating_threshold
-from .errors import refuse
+from .errors import MammogramError, refuse
+from .files import read_json
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -39,21 +39,25 @@ def choose_threshold(
         raise refuse(path, "Expected the table of operating points, found none; give --threshold instead")
     try:
         return operating_threshold(_read(path), method, fp_per_cm2=float(fp_per_cm2))
-    except ValueError as error:
+    except MammogramError:
+        raise
+    except (ValueError, OverflowError) as error:
         raise refuse("--fp-per-cm2", str(error)) from error
+    except (TypeError, KeyError) as error:
+        raise refuse(path, f"Expected thresholds with their rates for {method!r}, got others; measure again") from error
 
 
 def _best_threshold(path: Path, method: str) -> float:
     """The threshold that a table recommends; 0.5 without a table or a recommendation."""
     row = _read(path).get(method) if path.is_file() else None
-    return float(row.get("best_threshold", DEFAULT_THRESHOLD)) if isinstance(row, dict) else DEFAULT_THRESHOLD
+    best = row.get("best_threshold", DEFAULT_THRESHOLD) if isinstance(row, dict) else DEFAULT_THRESHOLD
+    if isinstance(best, bool) or not isinstance(best, (int, float)) or not 0 < best < 1:
+        raise refuse(path, f"Expected a best_threshold above 0 and below 1 for {method!r}, got another; measure again")
+    return float(best)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise refuse(path, "Expected a table of operating points (JSON), got another file; make it anew") from error
+    table = read_json(path, what="a table of operating points (JSON)")
     if not isinstance(table, dict):
         raise refuse(path, "Expected a table of operating points by method, got another file; make it anew")
     return table

@@ -1,6 +1,5 @@
 """Which mask belongs to which view, and which views to which patient; what does not fit is listed, not raised."""
 
-import csv
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from .annotations import MASK_FORMATS, MASK_SUFFIXES
 from .errors import refuse
+from .files import read_csv, rows_by_column
 from .find import find_mammograms
 from .inbreast import inbreast_names
 from .view import SUFFIXES
@@ -114,25 +114,24 @@ def assign_patients(
         image = Path(case.image)
         patient = next((patients[key] for key in (case.case, image.name, _stem(image)) if key in patients), None)
         if patient is None:
-            problems.append(f"{image}: Expected a row for this view in {table}, found none; add it")
+            problems.append(str(refuse(image, f"Expected a row for this view in {table}, found none; add it")))
         assigned.append(replace(case, patient=patient or case.patient))
     return assigned, str(Path(table).name), problems
 
 
 def _read_patients(table: str | PathLike[str]) -> tuple[dict[str, str], list[str]]:
-    try:
-        with open(table, newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file, skipinitialspace=True))
-    except (OSError, ValueError, csv.Error) as error:
-        raise refuse(table, f"Expected a CSV file, reading ended in {type(error).__name__}; check it") from error
     patients: dict[str, str] = {}
     problems = []
-    for number, row in enumerate(rows, start=2):
-        image, patient = ((row.get(column) or "").strip() for column in PATIENT_COLUMNS)
+    for number, row in rows_by_column(read_csv(table, skip_space=True)):
+        image, patient = (row.get(column, "") for column in PATIENT_COLUMNS)
         if not (image and patient):
-            problems.append(f"{table}: Expected columns image and patient, line {number} lacks one; complete it")
+            problems.append(
+                str(refuse(table, f"Expected columns image and patient, line {number} lacks one; complete it"))
+            )
         elif patients.setdefault(image, patient) != patient:
-            problems.append(f"{table}: Expected one patient for {image}, line {number} names another; correct it")
+            problems.append(
+                str(refuse(table, f"Expected one patient for {image}, line {number} names another; correct it"))
+            )
     return patients, problems
 
 
@@ -181,19 +180,21 @@ def _fit(
         found.append(str(chosen[0]) if len(chosen) == 1 else None)
         if len(chosen) > 1:
             names = ", ".join(str(path) for path in chosen)
-            problems.append(f"{view}: Expected one mask, found {len(chosen)} ({names}); leave one, or say --format")
+            problems.append(
+                str(refuse(view, f"Expected one mask, found {len(chosen)} ({names}); leave one, or say --format"))
+            )
         elif not chosen and not optional:
             hint = "add one (empty for a clean view), or say --missing-is-clean"
-            problems.append(f"{view}: Expected a mask of this name in {masks}, found none; {hint}")
+            problems.append(str(refuse(view, f"Expected a mask of this name in {masks}, found none; {hint}")))
     uses = Counter(path for path in found if path)
     fitting = {str(path) for view in views for path in _candidates(view, by_name)}
     problems += [
-        f"{path}: Expected one view for this mask, found {count}; rename them"
+        str(refuse(path, f"Expected one view for this mask, found {count}; rename them"))
         for path, count in uses.items()
         if count > 1
     ]
     problems += [
-        f"{path}: Expected a view for this mask in {images}, found none; remove it or add the view"
+        str(refuse(path, f"Expected a view for this mask in {images}, found none; remove it or add the view"))
         for path in map(str, available)
         if path not in fitting
     ]

@@ -1,6 +1,8 @@
 """A listed data set becomes a MONAI datalist: every view is read once, its truth written, what cannot be used told."""
 
 import csv
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from .annotations import annotation_of_rois
 from .datalist import UNKNOWN, ListedView, Listing, Truth, assign_splits, draw_patients, rule_of, write_datalist
 from .errors import MammogramError, refuse
 from .inbreast import Rois, write_rois
+from .limits import MAX_NAME_BYTES
 from .prepare_report import report_of, write_report
 from .prepare_views import Journal, Reading, place_view, read_once
 from .whole_files import write_whole
@@ -73,7 +76,7 @@ def prepare_dataset(listing: Listing, output_dir: str | Path, options: Options |
         try:
             items.append(_prepared(view, splits[view.patient], out, options.spacing_of(view), journal))
         except MammogramError as error:
-            listing.skip(view.name, rule_of(str(error)), str(error))
+            listing.skip(view.name, rule_of(str(error)), str(error), refused=True)
     _prune(out, items)
     report = report_of(listing, items, seed=options.seed)
     write_report(out, report)
@@ -99,11 +102,23 @@ def _unique(listing: Listing) -> list[ListedView]:
     """Views of different names; of several, the first."""
     views: dict[str, ListedView] = {}
     for view in listing.views:
-        if view.name in views:
+        if not is_plain_name(view.name):
+            line = str(
+                refuse(view.image, "Expected a name of at most 200 bytes without / and .., got another; rename it")
+            )
+            listing.skip(view.name, rule_of(line), line, refused=True)
+        elif view.name in views:
             listing.skip(view.name, "listed twice")
         else:
             views[view.name] = view
     return list(views.values())
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a file of this name lies in the folder that it is put into; tables name what they like."""
+    return (
+        name not in ("", ".", "..") and not re.search(r"[/\\\x00]", name) and len(os.fsencode(name)) <= MAX_NAME_BYTES
+    )
 
 
 def _prepared(view: ListedView, split: str, out: Path, spacing_mm: float | None, journal: Journal) -> Item:
@@ -179,7 +194,7 @@ def _written(out: Path) -> Iterator[Path]:
 
 def _write_patients(path: Path, items: Sequence[Item]) -> None:
     """The table that `python -m scripts.evaluate --patients` takes."""
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(("image", "patient"))
         writer.writerows((Path(item["image"]).name, item["patient"]) for item in items)

@@ -4,13 +4,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 
 from .annotations import read_annotation
 from .datalist import ListedView, Listing, rule_of
-from .dicom import quiet_pydicom
-from .errors import MammogramError, refuse
+from .dicom_file import parse_dicom, quiet_pydicom
+from .errors import MammogramError, line_start, refuse
 from .inbreast import Rois
 from .mammogram_reader import sniff
 from .pairing import Case, assign_patients, pair_cases
@@ -49,7 +48,9 @@ def list_folder(
     numbers = {} if patients else _patients(cases)
     problems += more if patients else []
     for case in cases:
-        wrong = [line for line in problems if line.startswith((f"{case.image}: ", f"{case.mask}: "))]
+        wrong = [
+            line for line in problems if line.startswith((line_start(case.image), line_start(case.mask or case.image)))
+        ]
         if wrong:
             listing.skip(case.case, rule_of(wrong[0]), wrong[0])
             continue
@@ -63,7 +64,7 @@ def list_folder(
         )
     known = {str(path) for case in cases for path in (case.image, case.mask) if path}
     for line in problems:
-        if not any(line.startswith(f"{path}: ") for path in known):
+        if not any(line.startswith(line_start(path)) for path in known):
             listing.skip("mask or table", rule_of(line), line)
     if not listing.views:
         raise refuse(folder, "Expected views with masks, found none; add masks, or say --missing-is-clean for normals")
@@ -94,7 +95,7 @@ def _patient_key(case: Case) -> str:
     try:
         if sniff(case.image) == "dicom":
             with quiet_pydicom(case.image):
-                header = pydicom.dcmread(case.image, specific_tags=["PatientID"], stop_before_pixels=True, force=True)
+                header = parse_dicom(case.image, keywords=("PatientID",))
             if identifier := str(header.get("PatientID") or "").strip():
                 return f"id {identifier}"
     except MammogramError:

@@ -1,10 +1,13 @@
 """Tables and files of data sets as people download them: wherever below the folder, with spaces and odd rows."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .errors import refuse
+from .files import read_csv, rows_by_column
+
+MAX_DIGITS = 30
+"""Of identifiers; Python refuses to read whole numbers of more than 4300."""
 
 
 def the_folder(source: str | Path) -> Path:
@@ -56,15 +59,14 @@ def read_rows(
     Raises:
         MammogramError: if the file cannot be read or lacks a column.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.reader(file, delimiter=delimiter))
-    except (OSError, ValueError, csv.Error) as error:
-        raise refuse(path, f"Expected a CSV file, reading ended in {type(error).__name__}; copy it again") from error
+    lines = read_csv(path, delimiter=delimiter)
     header = [cell.strip() for cell in lines[0]] if lines else []
     if missing := [column for column in columns if column not in header]:
         raise refuse(path, f"Expected the columns {', '.join(columns)}, found no {missing[0]!r}; copy it again")
-    for number, cells in enumerate(lines[1:], start=2):
-        row = {key: cell.strip() for key, cell in zip(header, cells, strict=False)}
-        if any(row.values()):
-            yield number, row if all(column in row for column in columns) else None
+    for number, row in rows_by_column(lines):
+        yield number, row if all(column in row for column in columns) else None
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell is a whole number in plain digits, of a length that a table of data has."""
+    return text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS

@@ -9,11 +9,11 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import pydicom
 
 from ..functional.breast import breast_mask
-from .dicom import quiet_pydicom
+from .dicom_file import parse_dicom, quiet_pydicom
 from .errors import MammogramError, MammogramWarning, refuse
+from .files import parse_json
 from .flat_files import read_flat_image
 from .mammogram_reader import MammogramReader, sniff
 from .view import SUFFIXES, View, plain_affine
@@ -75,12 +75,12 @@ class Journal:
                 raise refuse(out, "Expected an empty folder or one from an earlier run, got another; choose a new one")
             out.mkdir(parents=True, exist_ok=True)
             journal.path.touch()
-        for line in journal.path.read_text().splitlines():
+        for line in journal.path.read_text(errors="replace").splitlines():
             try:
-                name, depends, reading = json.loads(line)
+                name, depends, reading = parse_json(line)
                 pairs = {key: tuple(reading[key]) for key in ("shape", "spacing_mm")}
                 journal.readings[name] = depends, Reading(**(reading | pairs))
-            except (ValueError, TypeError, KeyError):
+            except (ValueError, TypeError, KeyError, AttributeError):
                 continue  # cut short when a run was stopped
         return journal
 
@@ -139,7 +139,7 @@ def _read(path: Path, spacing_mm: tuple[float, float] | None) -> View:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MammogramWarning)  # its text is in the remarks
         if path.suffix.lower() == ".pgm" and path.is_file():
-            return read_flat_image(path, spacing_mm=spacing_mm)
+            return read_flat_image(path, spacing_mm=spacing_mm, kind="pgm")
         return MammogramReader(spacing_mm=spacing_mm).view(path)
 
 
@@ -211,7 +211,7 @@ def _is_copy(target: Path, path: Path, reading: Reading) -> bool:
 def _write_dicom(path: Path, reading: Reading, target: Path) -> None:
     """Copy a DICOM file, pixels as they are compressed, with PixelSpacing."""
     with quiet_pydicom(path):
-        dataset = pydicom.dcmread(path)
+        dataset = parse_dicom(path, pixels=True)
         # It would go before PixelSpacing, and is not to be trusted here.
         dataset.pop("ImagerPixelSpacing", None)
         dataset.PixelSpacing = list(reading.spacing_mm)

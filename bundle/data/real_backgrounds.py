@@ -1,7 +1,7 @@
 """Real normals as a benchmark: which views make an exam, and crops of them, clean and with injected calcifications."""
 
-import csv
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from ..functional.real_injection import (
 )
 from ..functional.screening import screen_background
 from .errors import refuse
+from .files import read_csv, rows_by_column
 from .find import find_mammograms
 
 # Raise when the same crop would be made differently: records of the old kind are then made anew.
@@ -220,13 +221,11 @@ def _stream(crop: Crop) -> np.random.Generator:
 
 
 def _number(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
+    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big")
 
 
 def _read_table(path: str | PathLike[str]) -> dict[str, str]:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            # An empty table fails as one without the columns does.
-            return {row["image"].strip(): row["exam"].strip() for row in [*csv.DictReader(file)] or [{}]}
-    except (OSError, KeyError, AttributeError, UnicodeDecodeError) as error:
-        raise refuse(path, "Expected a table with the columns image and exam, found none; correct it") from error
+    rows: list[dict[str, str]] = [row for _, row in rows_by_column(read_csv(path))]
+    if not rows or any("image" not in row or "exam" not in row for row in rows):
+        raise refuse(path, "Expected a table with the columns image and exam, found none; correct it")
+    return {row["image"]: row["exam"] for row in rows}

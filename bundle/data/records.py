@@ -6,6 +6,7 @@ case or made with other settings is told in a line and counts as absent: its cas
 
 import hashlib
 import json
+import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import MammogramError, MammogramWarning, refuse
+from .files import parse_json, read_text
 from .whole_files import write_whole
 
 Record = dict[str, Any]
@@ -76,10 +78,10 @@ def load_records(folder: Folder) -> list[Record]:
 def _read(path: Path) -> tuple[Record, str]:
     """The record and its settings."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(read_text(path))
         record, settings, checksum = content["record"], content["settings"], content["sha256"]
         whole = checksum == _checksum(record) and set(IDENTITY) <= set(record)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         whole = False
     _require(path, whole, "is damaged")
     return record, settings
@@ -97,4 +99,4 @@ def _checksum(record: Mapping[str, Any]) -> str:
 def _file_name(name: str) -> str:
     """A short readable name, unlike that of any other name."""
     readable = re.sub(r"[^A-Za-z0-9-]+", "_", name)[:NAME_LENGTH].strip("_")
-    return f"{readable}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    return f"{readable}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:12]}"

@@ -7,7 +7,7 @@ the data set itself.
 from pathlib import Path
 
 from .datalist import ListedView, Listing
-from .prepare_tables import find_table, read_rows, the_folder
+from .prepare_tables import find_table, is_number, read_rows, the_folder
 
 COLUMNS = ("patient_id", "image_id", "laterality", "view", "cancer", "biopsy", "implant", "density", "machine_id")
 
@@ -31,7 +31,7 @@ def list_rsna(source: str | Path) -> Listing:
     table = find_table(folder, ["train.csv"])
     listing = Listing(dataset="rsna", split_name="rsna")
     for number, row in read_rows(table, COLUMNS):
-        if row is None or not (row["patient_id"].isdigit() and row["image_id"].isdigit()):
+        if row is None or not (is_number(row["patient_id"]) and is_number(row["image_id"])):
             listing.skip(f"{table.name} row {number}", "row of a table that lacks a column or a number")
             continue
         what = f"{row['patient_id']}/{row['image_id']}"

@@ -1,6 +1,7 @@
 """A site's own negatives as cases for its calibration: crops, each clean and with calcifications of training's kind."""
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,7 @@ class SiteCrops:
         image, breast = view["image"][box], view["breast"][box]
         label = np.zeros(image.shape, np.uint8)
         if crop.injection is not None:
-            name = int.from_bytes(hashlib.sha256(Path(crop.path).name.encode()).digest()[:8], "big")
+            name = int.from_bytes(hashlib.sha256(os.fsencode(Path(crop.path).name)).digest()[:8], "big")
             rng = np.random.default_rng([SALT, self.seed, name, crop.number, crop.injection])
             try:
                 image, label = injected_view(image, rng, spacing_mm=view["spacing_mm"][0], breast=breast)

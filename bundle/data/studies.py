@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
 
-from .dicom import quiet_pydicom
+from .dicom_file import parse_dicom, quiet_pydicom
 from .errors import MammogramError
 from .find import find_mammograms
 from .mammogram_reader import sniff
@@ -81,7 +80,11 @@ def group_files(paths: Iterable[str]) -> list[Study]:
 def study_uid(path: str) -> str | None:
     """Study Instance UID of a DICOM file; "" for another image, None where nobody can say."""
     try:
-        return str(_header(path, "StudyInstanceUID").get("StudyInstanceUID") or "") or None if _is_dicom(path) else ""
+        if not _is_dicom(path):
+            return ""
+        header = _header(path, "StudyInstanceUID")
+        with quiet_pydicom(path):  # what is no UID is repeated in a warning
+            return str(header.get("StudyInstanceUID") or "") or None
     except MammogramError:
         return None
 
@@ -107,7 +110,7 @@ def source_id(path: str | os.PathLike[str]) -> str:
 
 def short_hash(text: str) -> str:
     """First eight hexadecimal digits of the SHA-256 of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
 
 
 def _is_dicom(path: str) -> bool:
@@ -116,7 +119,7 @@ def _is_dicom(path: str) -> bool:
 
 def _header(path: str, *keywords: str) -> Dataset:
     with quiet_pydicom(path):
-        return pydicom.dcmread(path, specific_tags=list(keywords), stop_before_pixels=True, force=True)
+        return parse_dicom(path, keywords=keywords)
 
 
 def _folder(path: str) -> str:

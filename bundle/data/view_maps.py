@@ -50,7 +50,7 @@ def read_view_maps(findings: Path) -> ViewMaps:
         kept = Path(f"{beside}_segmentor.nii.gz")
         first_pass = _map(kept) if report["method"] != "segmentor" and kept.is_file() else None
         sizes = {(report["rows"], report["columns"]), mask.shape, probs.shape}
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
         raise refuse(findings, "Expected findings with mask and map beside them; segment the view again") from error
     if len(sizes | ({first_pass.shape} if first_pass is not None else set())) != 1:
         raise refuse(findings, f"Expected results of one size, got {sorted(sizes)}; segment the view again")

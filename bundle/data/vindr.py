@@ -15,7 +15,7 @@ import numpy as np
 from .datalist import ListedView, Listing
 from .errors import MammogramError
 from .inbreast import Rois
-from .prepare_tables import find_table, read_rows, the_folder
+from .prepare_tables import find_table, is_number, read_rows, the_folder
 
 CALCIFICATION = "Suspicious Calcification"
 BREAST_COLUMNS = (
@@ -25,6 +25,8 @@ BREAST_COLUMNS = (
 SIDES = ("ymin", "xmin", "ymax", "xmax")
 FINDING_COLUMNS = ("image_id", "finding_categories", *SIDES)
 VENDOR_COLUMNS = ("SOP Instance UID", "Manufacturer")
+MAX_LIST_CHARS = 1000
+"""Of a finding's categories: Python's own parser can be crashed by long nested ones."""
 Box = tuple[float, float, float, float]
 
 
@@ -49,7 +51,7 @@ def list_vindr(source: str | Path) -> Listing:
     boxes, damaged = _boxes(find_table(folder, ["finding_annotations.csv"]), listing)
     vendors = _vendors(table.with_name("metadata.csv"), listing)
     for number, row in read_rows(table, BREAST_COLUMNS):
-        if row is None or not (row["height"].isdigit() and row["width"].isdigit()):
+        if row is None or not (is_number(row["height"]) and is_number(row["width"])):
             listing.skip(f"{table.name} row {number}", "row of a table that lacks a column or a number")
             continue
         if row["image_id"] in damaged:
@@ -99,7 +101,7 @@ def _boxes(table: Path, listing: Listing) -> tuple[dict[str, list[Box]], set[str
         try:
             if (box := _box(row)) is not None and row is not None:
                 boxes[row["image_id"]].append(box)
-        except (ValueError, SyntaxError, TypeError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             listing.skip(f"{table.name} row {number}", "finding that cannot be read")
             damaged.add("" if row is None else row["image_id"])
     return boxes, damaged
@@ -109,6 +111,8 @@ def _box(row: dict[str, str] | None) -> Box | None:
     """The box of a finding, None if it is no calcification."""
     if row is None:
         raise ValueError("Expected all columns")
+    if len(row["finding_categories"]) > MAX_LIST_CHARS:
+        raise ValueError("Expected a list of a few categories")
     if CALCIFICATION not in ast.literal_eval(row["finding_categories"]):
         return None
     top, left, bottom, right = (float(row[side]) for side in SIDES)

@@ -175,11 +175,12 @@ class RefinementTrace:
 
 def findings_stem(folder: Path, source: str) -> str:
     """STEM of the newest findings of an image in a folder, by the `source_id` in them; "" if there are none."""
-    identity = hashlib.sha256(os.path.abspath(source).encode()).hexdigest()[:8]
+    identity = hashlib.sha256(os.fsencode(os.path.abspath(source))).hexdigest()[:8]
     # Not what a killed run was writing, under a hidden name.
-    found = sorted(folder.glob("[!.]*_findings.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    written = filter(Path.is_file, folder.glob("[!.]*_findings.json"))
+    found = sorted(written, key=lambda path: path.stat().st_mtime_ns, reverse=True)
     for path in found:
-        if f'"source_id": "{identity}"' in path.read_text(encoding="utf-8"):
+        if f'"source_id": "{identity}"' in path.read_text(encoding="utf-8", errors="replace"):
             return path.name.removesuffix("_findings.json")
     return ""
 

@@ -116,7 +116,7 @@ class SaveFindingsd(SaveImaged):
         )
         truth = _plane(data[self.label_key]) == 1 if self.label_key is not None and self.label_key in data else None
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        identity = hashlib.sha256(os.path.abspath(source).encode()).hexdigest()[:8]
+        identity = hashlib.sha256(os.fsencode(os.path.abspath(source))).hexdigest()[:8]
         paths = _output_paths(self.output_dir, source, identity)
         affine = _nifti_affine(data[self.image_key], spacing)
         _write_nifti(paths["probability.nii.gz"], probs, affine)
@@ -180,7 +180,7 @@ def _output_paths(folder: Path, source: str, identity: str) -> dict[str, Path]:
 def _source_of(findings: Path) -> str:
     try:
         return str(json.loads(findings.read_text(encoding="utf-8")).get("source_id", ""))
-    except (ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         return ""
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bundle.data import MammogramError
-from bundle.data.inbreast import MAX_BYTES, inbreast_names, read_rois
+from bundle.data.inbreast import inbreast_names, read_rois
+from bundle.data.limits import MAX_XML_BYTES
 from tests.data.inbreast_files import HEAD, POINT, POLYGON, write_inbreast
 
 SQUARE = [(10.0, 20.0), (14.0, 20.0), (14.0, 26.0), (10.0, 26.0)]
@@ -92,8 +93,8 @@ def test_points_that_are_no_pairs_of_numbers_are_refused(tmp_path: Path, text: s
 
 def test_a_file_too_large_is_not_opened(tmp_path: Path) -> None:
     with (tmp_path / "1.xml").open("wb") as file:
-        file.truncate(MAX_BYTES + 1)
-    with pytest.raises(MammogramError, match=f"at most {MAX_BYTES} bytes"):
+        file.truncate(MAX_XML_BYTES + 1)
+    with pytest.raises(MammogramError, match=f"at most {MAX_XML_BYTES} bytes"):
         read_rois(tmp_path / "1.xml")
 
 

@@ -1,7 +1,6 @@
 """Reading mammograms: what the pixels become, what the metadata say, and what is refused in one line."""
 
 import logging
-import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -17,6 +16,8 @@ from PIL import Image
 from pydicom.sequence import Sequence
 from torch._utils import ExceptionWrapper
 
+from bundle.data import codec_worker, dicom_pixels
+from bundle.data.codec import MissingDecoderError, decode_frame
 from bundle.data.codestream import first_frame, frame_size, is_complete
 from bundle.data.dicom_pixels import decode_with_itk
 from bundle.data.errors import MammogramError, MammogramWarning, root_mammogram_error
@@ -236,16 +237,29 @@ class TestEncodings:
 
     @pytest.fixture
     def without_plugin(self, tmp_path, monkeypatch):
-        def no_plugin(self):
-            raise RuntimeError("all plugins are missing dependencies:\n  pylibjpeg")
+        def only_itk(frame, *, decoder="pydicom", **options):
+            if decoder == "pydicom":
+                raise MissingDecoderError
+            return decode_frame(frame, decoder=decoder, **options)
 
-        monkeypatch.setattr(pydicom.dataset.Dataset, "pixel_array", property(no_plugin))
+        monkeypatch.setattr(dicom_pixels, "decode_frame", only_itk)
         frame = jpeg_lossless(stored_view(), 12)
         return write_mg(tmp_path / "a.dcm", stored_view(), frame=frame, syntax=mg_dicom.JPEG_LOSSLESS_SV1)
 
     def test_a_missing_plugin_is_named(self, without_plugin, monkeypatch):
-        monkeypatch.setitem(sys.modules, "itk", None)
+        def neither(frame, **options):
+            raise MissingDecoderError
+
+        monkeypatch.setattr(dicom_pixels, "decode_frame", neither)
         assert "install pylibjpeg" in refusal(without_plugin)
+
+    def test_what_pydicom_says_without_plugins_is_a_missing_decoder(self, monkeypatch):
+        def no_plugin(self):
+            raise RuntimeError("all plugins are missing dependencies:\n  pylibjpeg")
+
+        monkeypatch.setattr(pydicom.dataset.Dataset, "pixel_array", property(no_plugin))
+        with pytest.raises(ImportError):
+            codec_worker.decode(b"\0\0", syntax=mg_dicom.JPEG_LOSSLESS_SV1, module={}, decoder="pydicom")
 
     @pytest.mark.train
     def test_itk_steps_in_for_a_missing_plugin(self, without_plugin):

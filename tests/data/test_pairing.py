@@ -161,5 +161,5 @@ def test_gaps_and_contradictions_of_a_table_are_listed(tmp_path: Path) -> None:
 def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_bytes(b"\xff\xfe\x00")
     for name in ("nowhere.csv", "p.csv"):
-        with pytest.raises(MammogramError, match="Expected a CSV file"):
+        with pytest.raises(MammogramError, match=r"Expected an existing file|Expected text in UTF-8"):
             assign_patients(_cases("a.png"), tmp_path / name)

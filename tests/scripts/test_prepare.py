@@ -296,7 +296,7 @@ def test_a_table_says_who_is_the_patient(tmp_path: Path) -> None:
         (["folder", "--source", "."], "Expected a folder with DICOM"),
         (["rsna", "--source", ".", "--masks", "m"], "NAME folder alone"),
         (["rsna", "--source", ".", "--spacing-mm", "7"], "Expected pixel spacing 0.01 to 0.5 mm"),
-        (["rsna", "--source", ".", "--spacings", "nowhere.csv"], "Expected a CSV file"),
+        (["rsna", "--source", ".", "--spacings", "nowhere.csv"], "Expected an existing file"),
         (["rsna", "--source", ".", "--max-patients", "0"], "Expected at least 1"),
     ],
 )

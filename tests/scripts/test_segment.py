@@ -94,7 +94,7 @@ def test_bad_files_are_refused_and_the_good_one_finishes(
         (["{phantom}", "--spacing-mm", "-1"], "spacing"),
         (["{phantom}", "--fp-per-cm2", "1000"], "false positives per cm2 within the measured"),
         (["{phantom}", "--operating-points", "nowhere.json"], "Expected a table of thresholds"),
-        (["{phantom}", "--settings", "nowhere.json"], "Expected best.json"),
+        (["{phantom}", "--settings", "nowhere.json"], "Expected an existing file"),
     ],
 )
 def test_wrong_arguments_give_one_line(tmp_path: Path, phantom: Path, arguments: list[str], line: str) -> None:
