@@ -8,6 +8,7 @@ import argparse
 import datetime
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,9 +65,9 @@ def main(argv: list[str] | None = None) -> None:
         "clean phantoms of the tuning seeds; best thresholds on the shift benchmark's tuning split; "
         f"{datetime.date.today()}"
     )
-    table = operating_table(curves, made_by=made_by)
+    table: dict[str, Any] = {**operating_table(curves, made_by=made_by)}
     for name, best in best_thresholds(arguments.output_dir).items():
-        table[name] |= best  # type: ignore[operator]
+        table[name] |= best
     arguments.table.write_text(json.dumps(table, indent=1) + "\n")
     print(f"Wrote {arguments.table}")
 
