@@ -17,6 +17,8 @@ from scripts.study_variants import SEGMENTOR, Variant
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]
 
+# Differences beyond this are not drawn to scale.
+FAR = 0.25
 PRIMARY = ("tpr_at_0.4_fp_per_cm2", "tpr_at_1_fp_per_cm2", "pauc_fp_per_cm2")
 SECONDARY = ("object_recall", "object_precision", "recall", "precision", "fp_per_cm2")
 # A switch may leave recall at matched rates as it is and still move predictions at the threshold.
@@ -184,6 +186,8 @@ def _table(
 def forest(rows: Sequence[Row], variants: Sequence[Variant], *, title: str, names: Sequence[str]) -> Figure:
     """Differences with intervals, a panel per figure and a line per variant, in the groups of the table.
 
+    One beyond `FAR` is told by its number at the edge: at its place it would press all others together.
+
     Args:
         rows: of `summary`, those that have a difference.
         variants: in the order of the table.
@@ -214,6 +218,14 @@ def forest(rows: Sequence[Row], variants: Sequence[Variant], *, title: str, name
 
 
 def _mark(axes: Any, known: Row, place: int, colour: str) -> None:
+    if abs(known["value"]) > FAR:
+        edge = float(known["value"] > 0)
+        words = f"{known['value']:+.2f} →" if edge else f"← {known['value']:+.2f}"
+        where = axes.get_yaxis_transform()
+        axes.text(
+            edge, place, words, color=colour, fontsize=8, va="center", ha=("left", "right")[int(edge)], transform=where
+        )
+        return
     if np.isfinite(known["low"]):
         axes.plot([known["low"], known["high"]], [place, place], color=colour, linewidth=1.6)
     if np.isfinite(known["value"]):

@@ -343,6 +343,20 @@ def test_a_forest_has_a_line_per_row_and_a_heading_per_group() -> None:
     assert labels == ["TT-GPR".upper(), DEFAULT, "ENERGY", "no-edge"]
 
 
+def test_a_far_difference_is_a_number_at_the_edge_and_presses_no_others_together() -> None:
+    near, far = VARIANTS["no-edge"], VARIANTS[DEFAULT]
+    rows = [
+        {
+            "system": one.name,
+            "differences": {name: {"value": value, "low": value - 0.01, "high": value + 0.01} for name in PRIMARY},
+        }
+        for one, value in ((near, 0.02), (far, -0.93))
+    ]
+    axes = forest(rows, [far, near], title="t", names=PRIMARY).axes[0]
+    assert axes.get_xlim()[0] > -0.1
+    assert [text.get_text() for text in axes.texts] == ["← -0.93"]
+
+
 # The command.
 
 Command = Callable[..., str]
