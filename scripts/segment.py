@@ -50,7 +50,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--preset", help="preset of TT-GPR: default, fast, or paper (slow)")
     group = parser.add_mutually_exclusive_group()
-    group.add_argument("--threshold", type=float, help="probability that counts as a finding (default: 0.5)")
+    group.add_argument(
+        "--threshold",
+        type=float,
+        help="probability that counts as a finding (default: the method's in models/operating_points.json)",
+    )
     group.add_argument("--fp-per-cm2", type=float, help="wanted false positives per cm2 of clean tissue instead")
     parser.add_argument("--operating-points", help="a site's own table of thresholds, from python -m scripts.calibrate")
     parser.add_argument("--settings", type=Path, help="preset, settings and threshold chosen by python -m scripts.tune")

@@ -1,5 +1,6 @@
 """What configs/inference.yaml makes of the spread over members."""
 
+import json
 from typing import Any
 
 import pytest
@@ -28,7 +29,8 @@ def test_the_default_method_keeps_the_spread_at_the_threshold_of_the_findings(th
 def test_the_spread_can_be_left_out() -> None:
     assert inference(uncertainty=False).get_parsed_content("inferer").agreement_threshold is None
     assert augmented_inferer().agreement_threshold is None
-    assert augmented_inferer(uncertainty=True).agreement_threshold == 0.5
+    table = json.loads((ROOT / "models" / "operating_points.json").read_text())
+    assert augmented_inferer(uncertainty=True).agreement_threshold == table["augmentation"]["best_threshold"]
 
 
 @pytest.mark.parametrize(
