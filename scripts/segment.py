@@ -53,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--threshold",
         type=float,
-        help="probability that counts as a finding (default: the method's in models/operating_points.json)",
+        help="probability that counts as a finding (default: the method's own)",
     )
     group.add_argument("--fp-per-cm2", type=float, help="wanted false positives per cm2 of clean tissue instead")
     parser.add_argument("--operating-points", help="a site's own table of thresholds, from python -m scripts.calibrate")
