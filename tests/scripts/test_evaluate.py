@@ -174,7 +174,7 @@ def test_the_bundle_s_command_with_tracking_logs_all_and_names_no_case(phantoms:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     client = MlflowClient(f"sqlite:///{tmp_path / 'out' / 'mlruns.db'}")
-    (run,) = client.search_runs([client.get_experiment_by_name("monai_experiment").experiment_id])
+    (run,) = client.search_runs([client.get_experiment_by_name("MC-GenRef").experiment_id])
     assert run.info.status == "FINISHED"
     assert "segmentor" in run.data.params["systems"]
     assert run.data.metrics["evaluation/top-hat/dice"] == _table(tmp_path / "out")["top-hat", "dice"]
