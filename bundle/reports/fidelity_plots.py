@@ -41,7 +41,7 @@ def distribution_plot(measures: Sequence[PairMeasures]) -> Figure:
     for (radius, profile), name, colour in zip(edge_profiles(measures), EDGE_NAMES, COLOURS, strict=False):
         grid[1, 2].plot(radius, profile / profile.max(), color=colour, label=name)
     grid[1, 2].set_xlabel("distance from the centre (mm), lone round puncta")
-    grid[1, 2].legend(fontsize=7)
+    grid[1, 2].legend(fontsize=7, loc="upper right")
     return figure
 
 
@@ -67,7 +67,7 @@ def blob_plot(measures: Sequence[PairMeasures]) -> Figure:
         grid[1, 1].plot(frequency, injected.mean(axis=0), color=COLOURS[5], label="injected", linewidth=1)
         grid[1, 1].set_xlabel("cycles per pixel")
         grid[1, 1].set_ylabel("mean power (dB), puncta covered")
-        grid[1, 1].legend(fontsize=7)
+        grid[1, 1].legend(fontsize=7, loc="upper right")
     return figure
 
 
@@ -86,7 +86,7 @@ def _histogram(axes: Axes, samples: Mapping[str, Values], bins: Values, label: s
     axes.set_xscale("log" if log else "linear")
     axes.set_xlabel(label)
     axes.set_ylabel("share")
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="upper right")
 
 
 def _stacked(axes: Axes, values: Values, visible: NDArray[np.bool_], bins: Values, label: str) -> None:
@@ -94,7 +94,7 @@ def _stacked(axes: Axes, values: Values, visible: NDArray[np.bool_], bins: Value
     axes.hist(parts, bins=bins.tolist(), stacked=True, color=[COLOURS[0], COLOURS[4]], label=names)
     axes.set_xscale("log")
     axes.set_xlabel(label)
-    axes.legend(fontsize=7)
+    axes.legend(fontsize=7, loc="upper right")
 
 
 def spectra(measures: Sequence[PairMeasures]) -> tuple[Values, Values]:

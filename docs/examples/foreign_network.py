@@ -69,11 +69,13 @@ network.eval()
 # %% The shipped generator, and three ways from the network to a whole view. All take any callable.
 generator = load_weights(
     Restormer(
-        dim=16,
+        dim=24,
+        stem_stride=2,
         num_blocks=(1, 2, 2, 4),
         num_decoder_blocks=(1, 2, 2),
         num_refinement_blocks=0,
         time_dim=64,
+        flow_sigma=0.03,
         condition_channels=2,
     ),
     options.generator,
