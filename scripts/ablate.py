@@ -6,6 +6,7 @@ choose defaults, so the test split is never read. A run that was stopped goes on
 """
 
 import argparse
+import ast
 import hashlib
 import shlex
 import subprocess
@@ -46,6 +47,8 @@ TUNING_SET, REAL_SET = "shift tuning", "real held out"
 # Of the exams, every fourth is held out from all trainings and scored on.
 HELD_OUT_STEP = 4
 REAL_CROPS = {"crops_per_view": 1, "injections": 4}
+# Where things are kept, which no result depends on.
+PLACES = ("phantom_dir", "cache_dir")
 # The benchmark on real backgrounds counts its injections from 0: what chooses defaults is not what it judges by.
 FIRST_INJECTION = 1000
 
@@ -79,12 +82,30 @@ def jobs_of(
     for variant in chosen:
         options = {**shared, **(normals if variant.reads_normals else {}), **variant.overrides}
         # Contents in place of paths: results stay valid where files are moved to.
-        told = {name: value for name, value in options.items() if name != "phantom_dir"}
+        told = {name: value for name, value in options.items() if name not in PLACES}
         if "initial_weights" in told:
             told["initial_weights"] = hashlib.sha256(Path(told["initial_weights"]).read_bytes()).hexdigest()
         key = fingerprint(__version__, config.get(), told)
         jobs.append(Job(variant, options, output / "runs" / f"{variant.name}-{key}"))
     return jobs
+
+
+def changes_of(texts: Sequence[str], config: ConfigParser) -> dict[str, Any]:
+    """Changes of the recipe that all trainings share, from `ID=VALUE`; a value is a Python literal, or else a text.
+
+    Raises:
+        ValueError: without "=", or with an id that the config does not have.
+    """
+    changes: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name not in config:
+            raise ValueError(f"Expected --set ID=VALUE with an id of configs/{CONFIG.name}, got {text!r}; choose one")
+        try:
+            changes[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            changes[name] = value
+    return changes
 
 
 def held_out_exams(exams: Mapping[str, Sequence[str]], names: Sequence[str] | None) -> dict[str, Sequence[str]]:
@@ -123,7 +144,8 @@ def held_out_cases(exams: Mapping[str, Sequence[str]], spacing_mm: float) -> lis
 
 def score_variant(job: Job, tuning: Sequence[Case], held_out: Sequence[Case], output: Path) -> list[Record]:
     """Records of one variant, at the threshold of best F2 on the tuning split."""
-    networks = Networks(*shipped_inferers(job.folder, refine=False, **job.variant.network))
+    shape = {name: value for name, value in job.options.items() if name.startswith(("network_def", "window_px"))}
+    networks = Networks(*shipped_inferers(job.folder, refine=False, **shape))
     networks.segmentor_inferer.progress = False
     maps = KeptMaps(output / "maps")
     learned = learned_systems(["segmentor"], networks)
@@ -190,11 +212,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Price, train and score; how many trainings failed."""
     output: Path = arguments.output_dir
     config = ConfigParser(ConfigParser.load_config_file(str(CONFIG)))
+    changes = changes_of(arguments.set, config)
+    config.update(changes)
     shared = {
+        **changes,
         "seed": arguments.seed,
         "epochs": arguments.epochs,
         "val_interval": arguments.epochs + 1,
         "phantom_dir": str((output / "phantoms").resolve()),
+        "cache_dir": str((output / "cache").resolve()),
     }
     if arguments.initial_weights:
         shared["initial_weights"] = str(arguments.initial_weights.resolve(strict=True))
@@ -255,6 +281,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--initial-weights", type=Path, help="where all trainings start; left out: random weights")
     parser.add_argument("--epochs", type=int, default=3, help="of every training (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="ID=VALUE", help="of configs/train.yaml, for all trainings alike"
+    )
     parser.add_argument("--variants", nargs="+", metavar="NAME", help="some of them, as --price-only lists them")
     parser.add_argument("--price-only", action="store_true", help="print steps and minutes, and stop")
     return parser

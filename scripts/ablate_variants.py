@@ -34,11 +34,6 @@ class Variant:
     reads_normals: bool = True
     start: str = ""
 
-    @property
-    def network(self) -> dict[str, Any]:
-        """The overrides that change the network, which configs/inference.yaml needs too."""
-        return {name: value for name, value in self.overrides.items() if name.startswith("network_def")}
-
 
 def all_variants(config: ConfigParser, *, seed: int = 0) -> dict[str, Variant]:
     """Every variant by name, the full recipe first, then that recipe from another seed: how much is chance.

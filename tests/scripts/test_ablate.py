@@ -326,6 +326,34 @@ def test_equal_networks_differ_by_nothing_and_a_second_run_trains_and_scores_not
     assert (tmp_path / "ablation.json").read_text() == table
 
 
+def test_what_is_set_changes_all_trainings_alike_and_the_network_that_is_scored(
+    tmp_path: Path, runs: list[dict[str, Any]], views: list[ShiftCase], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[dict[str, Any]] = []
+    small = ablate.shipped_inferers
+
+    def seen(folder: Path, **overrides: Any) -> Any:
+        scored.append(overrides)
+        return small(folder, refine=overrides["refine"])
+
+    monkeypatch.setattr(ablate, "shipped_inferers", seen)
+    changes = ["network_def::dim=16", "window_px=128", "run_name=small", "hard_negatives::rim=0.3"]
+    assert ablation(tmp_path, "--variants", "no-rim", "--set", *changes) == 0
+    for options in runs:
+        assert (options["network_def::dim"], options["window_px"], options["run_name"]) == ("16", "128", "small")
+    assert [options["hard_negatives::rim"] for options in runs] == ["0.3", "0.0"]
+    assert scored == [{"refine": False, "network_def::dim": 16, "window_px": 128}] * 2
+
+
+@pytest.mark.parametrize("text", ["windowpx=3", "window_px"])
+def test_what_cannot_be_set_is_refused_in_one_line(
+    text: str, tmp_path: Path, runs: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ablation(tmp_path, "--set", text) == 1
+    assert repr(text) in capsys.readouterr().err
+    assert runs == []
+
+
 def test_other_options_are_other_trainings(
     tmp_path: Path, runs: list[dict[str, Any]], views: list[ShiftCase], unscored: list[str]
 ) -> None:
