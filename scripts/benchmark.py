@@ -22,6 +22,7 @@ from bundle.data.real_backgrounds import RealBackgrounds, exams_of
 from bundle.data.records import load_record, save_record
 from bundle.data.shift_benchmark import CONDITIONS, shift_cases, write_cases
 from bundle.engines.benchmark import Case, KeptMaps, Record, Row, View, run_cases
+from bundle.functional.findings import GENERATIVE_METHODS
 from bundle.reports.failures import Spot, failure_sheet, failures
 from bundle.reports.figures import png
 from bundle.reports.panels import PanelCase
@@ -36,6 +37,7 @@ from scripts.benchmark_real import (
     real_cases,
 )
 from scripts.benchmark_systems import (
+    CONTROL,
     DEFAULT_SYSTEMS,
     LEARNED,
     SYSTEMS,
@@ -142,9 +144,9 @@ def real(arguments: argparse.Namespace) -> None:
 
 
 def _networks(arguments: argparse.Namespace) -> Networks | None:
-    if not set(arguments.systems) & set(LEARNED):
+    if not set(arguments.systems) & {*LEARNED, CONTROL}:
         return None
-    return load_networks(arguments.models_dir, refine="ttgpr" in arguments.systems)
+    return load_networks(arguments.models_dir, refine=bool(set(arguments.systems) & set(GENERATIVE_METHODS)))
 
 
 def _priced_only(

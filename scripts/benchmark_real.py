@@ -17,6 +17,7 @@ from bundle.data import MammogramError
 from bundle.data.real_backgrounds import REAL_VERSION, RealBackgrounds, crops_of
 from bundle.engines.benchmark import LOGIT_GRID, Case, Row, View, froc_thresholds, sigmoid
 from bundle.engines.evaluation import fingerprint
+from bundle.functional.findings import GENERATIVE_METHODS
 from bundle.networks import load_weights
 from scripts.benchmark_systems import (
     CLASSICAL,
@@ -102,7 +103,7 @@ def learned_rows(systems: Sequence[str], networks: Networks | None, weights_dir:
     for name, system in learned_systems(systems, networks).items():
         if weights_dir is None:
             name = f"{name} ({SEEN})"
-        elif name == "ttgpr" and not generator_path(weights_dir, exam).exists():
+        elif name in GENERATIVE_METHODS and not generator_path(weights_dir, exam).exists():
             name = f"{name} (generator {SEEN})"
         rows.append(Row(name, system, DEFAULT_THRESHOLD, LEARNED_LEVELS))
     return rows

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from monai.data import MetaTensor
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -29,11 +30,17 @@ from bundle.engines.benchmark import (
 )
 from bundle.engines.evaluation import fingerprint
 from bundle.functional.confusion import MICROCALCIFICATION
+from bundle.functional.evidence import EvidenceSettings
+from bundle.functional.findings import METHODS
 from bundle.functional.windows import breast_windows, pad_to_window, window_peaks
-from scripts.shipped import augmented_inferer, shipped_inferers
+from scripts.shipped import augmented_inferer, evidence_inferer, shipped_inferers
 
-LEARNED = ("segmentor", "augmentation", "ttgpr")
-SYSTEMS = (*LEARNED, *CLASSICAL)
+LEARNED = METHODS
+# The segmentor's candidates moved by the high-pass alone: what refinement has to beat. Weights: fitted in the
+# refinement study (row `p+high-pass` of docs/results/refinement.md).
+CONTROL = "p+high-pass"
+CONTROL_SETTINGS = EvidenceSettings(weight_logit=1.11, weight_high_pass=1.187, weight_score=0.0, bias=-5.077)
+SYSTEMS = (*LEARNED, CONTROL, *CLASSICAL)
 # Ciecholewski's takes longer than all others together.
 DEFAULT_SYSTEMS = ("segmentor", "augmentation", *(name for name in CLASSICAL if name != "ciecholewski"))
 DEFAULT_THRESHOLD = 0.5
@@ -68,6 +75,9 @@ def learned_systems(names: Sequence[str], networks: Networks | None) -> dict[str
     # The windows of the segmentor, whatever they are.
     augmented.windowed = networks.segmentor_inferer
     inferers = {"segmentor": networks.segmentor_inferer, "augmentation": augmented, "ttgpr": networks.refined_inferer}
+    inferers[CONTROL] = evidence_inferer(None, networks.segmentor_inferer, settings=CONTROL_SETTINGS)
+    if networks.refined_inferer is not None:
+        inferers["evidence"] = evidence_inferer(networks.refined_inferer.generator, networks.segmentor_inferer)
     return {
         name: MapSystem(
             name,
@@ -75,7 +85,7 @@ def learned_systems(names: Sequence[str], networks: Networks | None) -> dict[str
             fingerprint(__version__, inferers[name], networks.network),
             keep=True,
         )
-        for name in LEARNED
+        for name in (*LEARNED, CONTROL)
         if name in names
     }
 
@@ -86,7 +96,7 @@ def classical_system(name: str, inferer: ClassicalInferer) -> MapSystem:
 
 
 def _learned_logits(inferer: Callable[..., torch.Tensor], network: torch.nn.Module, view: View) -> NDArray:
-    image = torch.from_numpy(np.ascontiguousarray(view["image"]))[None, None]
+    image = MetaTensor(np.ascontiguousarray(view["image"])[None, None], meta={"spacing_mm": view["spacing_mm"]})
     return inferer(image.to(next(network.parameters()).device), network)[0, 0].cpu().numpy()
 
 

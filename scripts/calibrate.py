@@ -29,6 +29,7 @@ from bundle.engines.evaluation import fingerprint
 from bundle.engines.tuning import tune
 from bundle.engines.tuning_cases import Refinement, TuningCase
 from bundle.functional.calibration import best_index, counts_at, f2_of_counts
+from bundle.functional.findings import GENERATIVE_METHODS
 from bundle.functional.objects import region_area_cm2
 from bundle.functional.operating_point import operating_table, operating_threshold
 from bundle.functional.refinement_settings import change
@@ -200,7 +201,9 @@ def calibrate(arguments: argparse.Namespace) -> None:
         crop_mm=arguments.crop_mm or None,
         seed=arguments.seed,
     )
-    networks = load_networks(arguments.models_dir, refine=arguments.refine or "ttgpr" in arguments.systems)
+    networks = load_networks(
+        arguments.models_dir, refine=arguments.refine or bool(set(arguments.systems) & set(GENERATIVE_METHODS))
+    )
     cases = site_cases(paths, crops, crops_per_view=arguments.crops, injections=arguments.injections, reading=reading)
     maps = KeptMaps(arguments.output_dir / "maps")
     print(f"{len(paths)} negatives, {len(cases)} cases. {price(networks, cases, maps)}", flush=True)

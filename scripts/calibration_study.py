@@ -21,6 +21,7 @@ from bundle.data.shift_benchmark import CONDITIONS, SPLITS, site_negatives, writ
 from bundle.data.site_crops import SiteCrops
 from bundle.engines.benchmark import Case, KeptMaps, MapSystem
 from bundle.functional.calibration import f2_at, fp_rate_at, share_closed
+from bundle.functional.findings import GENERATIVE_METHODS
 from bundle.functional.operating_point import threshold_for_fp_rate
 from bundle.functional.statistics import Estimate, Resamples, bootstrap, bootstrap_difference, draw_resamples
 from bundle.reports.figures import COLOURS, new_figure, png
@@ -165,7 +166,7 @@ def study(arguments: argparse.Namespace) -> None:
     options |= {"injections": arguments.injections, "seed": arguments.seed}
     site = {name: negatives(output, name, **options) for name in arguments.conditions}
     test = {name: rendered_cases(output, "test", [name]) for name in arguments.conditions}
-    networks = load_networks(arguments.models_dir, refine="ttgpr" in arguments.systems)
+    networks = load_networks(arguments.models_dir, refine=bool(set(arguments.systems) & set(GENERATIVE_METHODS)))
     maps = KeptMaps(output / "maps")
     every = [case for cases in (*site.values(), *test.values()) for case in cases]
     print(f"{len(every)} views. {price(networks, every, maps)}", flush=True)

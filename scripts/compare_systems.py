@@ -22,6 +22,7 @@ from bundle.data import MammogramError
 from bundle.data.errors import refuse
 from bundle.engines.benchmark import MapSystem, View
 from bundle.engines.evaluation import fingerprint
+from bundle.functional.findings import GENERATIVE_METHODS
 from bundle.inferers import WindowedInferer
 from bundle.networks import load_weights
 from scripts.benchmark_systems import classical_system, learned_systems, load_networks
@@ -79,7 +80,7 @@ class Folders:
         if entry.kind == "trained":
             return [self._trained(weights.folder, part) for weights in entry.weights]
         own = self.folds / f"{part}.pt" if part and self.folds is not None else self.models / "model.pt"
-        if entry.name != "ttgpr":
+        if entry.name not in GENERATIVE_METHODS:
             return [own]
         generator = None if self.folds is None or not part else self.folds / f"{part}_generator.pt"
         return [own, generator if generator is not None and generator.exists() else self.models / "generator_ema.pt"]
@@ -258,8 +259,9 @@ def without_predictions(folder: Path, items: Iterable[Item]) -> int:
 
 
 def _shipped(name: str, weights: Sequence[Path]) -> MapSystem:
-    networks = load_networks(None, refine=name == "ttgpr")
-    modules = [networks.network, *([networks.refined_inferer.generator] if name == "ttgpr" else [])]
+    generative = name in GENERATIVE_METHODS
+    networks = load_networks(None, refine=generative)
+    modules = [networks.network, *([networks.refined_inferer.generator] if generative else [])]
     for module, path in zip(modules, weights, strict=True):
         _fill(module, path)
     return learned_systems([name], networks)[name]

@@ -20,12 +20,12 @@ from tqdm import tqdm
 
 from bundle.data import LoadLabeld, LoadMammogramd, phantom_datalist, phantom_seed
 from bundle.data.whole_files import write_whole
+from bundle.functional.findings import METHODS
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.benchmark_speed_checks import densest_crop, object_counts
 from scripts.command import one_line_errors
-from scripts.shipped import ROOT, augmented_inferer, shipped_inferers
+from scripts.shipped import ROOT, augmented_inferer, evidence_inferer, shipped_inferers
 
-METHODS = ("segmentor", "augmentation", "ttgpr")
 PRECISIONS = ("float32", "bfloat16")
 SPACING_MM, HEIGHT_MM, WIDTH_MM = 0.1, 120.0, 90.0
 # Beyond those that other commands and tests use.
@@ -75,9 +75,12 @@ def run(method: str, setting: Setting, image: Tensor) -> Tensor:
     """
     options: dict[str, Any] = {"precision": setting.precision, "sw_batch_size": setting.batch_size, "device": "cpu"}
     windowed, refined, network = shipped_inferers(**options)
-    inferer: Any = {"segmentor": windowed, "ttgpr": refined}.get(method)
-    if inferer is None:
-        inferer = augmented_inferer(**options)
+    inferer: Any = {
+        "segmentor": lambda: windowed,
+        "augmentation": lambda: augmented_inferer(**options),
+        "evidence": lambda: evidence_inferer(refined.generator, windowed),
+        "ttgpr": lambda: refined,
+    }[method]()
     getattr(inferer, "windowed", inferer).progress = False
     called: Callable[..., Tensor] | nn.Module = network
     if setting.scripted:

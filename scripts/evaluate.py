@@ -24,7 +24,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     chosen.add_argument(
         "--systems",
         default="segmentor,ttgpr,top-hat",
-        help="any of segmentor, augmentation, ttgpr, top-hat, difference-of-gaussians, hdog, high-pass "
+        help="any of segmentor, augmentation, evidence, ttgpr, top-hat, difference-of-gaussians, hdog, high-pass "
         "(default: %(default)s)",
     )
     chosen.add_argument("--method", choices=METHODS, help="one method of python -m scripts.segment alone")

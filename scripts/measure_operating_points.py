@@ -19,9 +19,9 @@ from bundle.functional.operating_point import operating_table
 from scripts.benchmark import rendered_cases
 from scripts.benchmark_systems import learned_systems, load_networks, tune_learned
 from scripts.phantom_table import fingerprint, load_views, probability_maps
-from scripts.shipped import ROOT, augmented_inferer, shipped_inferers
+from scripts.shipped import ROOT, augmented_inferer, evidence_inferer, shipped_inferers
 
-TUNED = ("segmentor", "augmentation")
+TUNED = ("segmentor", "augmentation", "evidence")
 THRESHOLDS = 1 / (1 + np.exp(-np.linspace(-9.0, 9.0, 73)))
 
 
@@ -34,7 +34,7 @@ def best_thresholds(output_dir: Path) -> dict[str, dict[str, float]]:
     cases = rendered_cases(output_dir, "tuning", CONDITIONS[:1])
     views, maps = [case.load() for case in cases], KeptMaps(output_dir / "maps")
     best = {}
-    for name, system in learned_systems(TUNED, load_networks(None, refine=False)).items():
+    for name, system in learned_systems(TUNED, load_networks(None, refine=True)).items():
         chosen = tune_learned(system, cases, lambda: views, maps)
         best[name] = {"best_threshold": chosen["threshold"], "best_f2": chosen["f2"]}
     return best
@@ -55,7 +55,13 @@ def main(argv: list[str] | None = None) -> None:
     segmentor, refined, network = shipped_inferers()
     weights = [ROOT / "models" / "model.pt", ROOT / "models" / "generator_ema.pt"]
     curves = {}
-    for name, inferer in (("segmentor", segmentor), ("augmentation", augmented_inferer()), ("ttgpr", refined)):
+    inferers = {
+        "segmentor": segmentor,
+        "augmentation": augmented_inferer(),
+        "evidence": evidence_inferer(refined.generator, segmentor),
+        "ttgpr": refined,
+    }
+    for name, inferer in inferers.items():
         cache = arguments.output_dir / "maps" / f"{name}-{fingerprint(*weights, vars(inferer).get('settings'))}"
         maps = probability_maps(lambda image, run=inferer: run(image, network), views, cache)  # type: ignore[misc]
         breasts, spacings = [v["breast"] for v in views], [v["spacing_mm"] for v in views]

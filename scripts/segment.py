@@ -45,8 +45,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         choices=METHODS,
-        help="segmentor: one pass; augmentation: mean over flips and turns where anything is seen; ttgpr: refined by "
-        "the generator (default: augmentation; ttgpr with --preset, --settings or --trace)",
+        help="segmentor: one pass; augmentation: mean over flips and turns where anything is seen; evidence: "
+        "candidates weighed by the generator; ttgpr: refined by it "
+        "(default: augmentation; ttgpr with --preset, --settings or --trace)",
     )
     parser.add_argument("--preset", help="preset of TT-GPR: default, fast, or paper (slow)")
     group = parser.add_mutually_exclusive_group()

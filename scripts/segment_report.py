@@ -18,6 +18,7 @@ from bundle.data.errors import printable, reason_of, refuse, root_mammogram_erro
 from bundle.data.studies import Study, patient_facts, source_id
 from bundle.data.view_maps import read_view_maps
 from bundle.data.whole_files import write_whole
+from bundle.functional.findings import GENERATIVE_METHODS
 from bundle.reports.study_page import METHOD_NAMES, render_study
 from bundle.reports.study_page import Study as StudyPage
 from bundle.reports.study_view import ViewPanel, view_panel
@@ -158,7 +159,7 @@ def run_facts(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _weights(method: str) -> Iterator[tuple[str, str]]:
-    for name in ("model.pt", "generator_ema.pt")[: 1 + (method == "ttgpr")]:
+    for name in ("model.pt", "generator_ema.pt")[: 1 + (method in GENERATIVE_METHODS)]:
         path = ROOT / "models" / name
         yield name, hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.is_file() else "not at hand"
 

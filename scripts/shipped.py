@@ -7,6 +7,9 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
+from bundle.functional.evidence import EvidenceSettings
+from bundle.inferers import EvidenceInferer
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -17,6 +20,21 @@ def augmented_inferer(**overrides: Any) -> Any:
         **overrides: ids of configs/inference.yaml; without `uncertainty` there is no spread over passes.
     """
     return _parser(**{"uncertainty": False, **overrides}).get_parsed_content("augmented_inferer")
+
+
+def evidence_inferer(
+    generator: torch.nn.Module | None, windowed: Any, *, settings: EvidenceSettings | None = None
+) -> Any:
+    """The inferer of the method "evidence", over a generator that is there already.
+
+    Args:
+        generator: of `shipped_inferers`' refining inferer; None for settings that do not need it.
+        windowed: the segmentor's inferer, which says how windows are laid and run.
+        settings: other ones than the shipped.
+    """
+    options = {name: getattr(windowed, name) for name in ("window_px", "overlap", "sw_batch_size", "dtype")}
+    chosen = settings or _parser().get_parsed_content("evidence_settings")
+    return EvidenceInferer(generator, settings=chosen, **options)
 
 
 def shipped_inferers(

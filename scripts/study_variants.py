@@ -145,7 +145,7 @@ SWITCHES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("Schedule", "t-paper", "t from 0.09 to 0.81, that of Table I", PAPER_TIMES),
     ("Schedule", "t-coarse", "t from 0.3 to 0.5", {"t_start": 0.3, "t_end": 0.5}),
     ("Schedule", "t-middle", "t = 0.7", {"t_start": 0.7, "t_end": 0.7}),
-    ("Schedule", "t-fine", "t from 0.8 to 0.95", {"t_start": 0.8, "t_end": 0.95}),
+    ("Schedule", "t-from-middle", "t from 0.5 to 0.8", {"t_start": 0.5, "t_end": 0.8}),
     ("Schedule", "iterations-1", "one iteration", {"iterations": 1}),
     ("Schedule", "iterations-3", "three iterations", {"iterations": 3}),
     ("Schedule", "iterations-8", "eight iterations", {"iterations": 8}),

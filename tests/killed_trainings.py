@@ -1,16 +1,12 @@
 """Trainings that are killed: run as `python -m tests.killed_trainings`, with the trainings as JSON on standard input.
 
-Everything is imported once, then each training runs in a fork of its own, which is much faster than as many starts.
 Each is {"config": NAME, "options": {...}} and may have a "kill": ["iteration", n] before iteration n of this run,
 ["write", n, bytes] when so many bytes of the n-th durable file of this run are written, ["rename", n] before it gets
 its name. Prints the status of each as JSON, -9 for SIGKILL.
 """
 
-import json
 import os
 import signal
-import sys
-import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,6 +19,7 @@ import bundle.losses
 import bundle.metrics
 import bundle.transforms
 from bundle.engines import durable
+from tests.forks import run_in_forks
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -95,21 +92,5 @@ def _train(config: str, options: dict[str, Any], kill: list[Any] | None) -> None
     workflow.finalize()
 
 
-def main() -> None:
-    """Run all trainings one after the other."""
-    statuses = []
-    for training in json.load(sys.stdin):
-        if not (child := os.fork()):
-            status = 1
-            try:
-                _train(training["config"], training["options"], training.get("kill"))
-                status = 0
-            except BaseException:
-                traceback.print_exc()
-            os._exit(status)
-        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    print(json.dumps(statuses))
-
-
 if __name__ == "__main__":
-    main()
+    run_in_forks(lambda training: _train(training["config"], training["options"], training.get("kill")))

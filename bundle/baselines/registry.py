@@ -141,6 +141,7 @@ INPAINTER = (Weights("inpainter", ("train_inpainter",)),)
 ENTRIES = (
     Entry("segmentor", "segmentor", "shipped"),
     Entry("augmentation", "segmentor, flips and turns", "shipped"),
+    Entry("evidence", "segmentor + evidence", "shipped"),
     Entry("ttgpr", "segmentor + TT-GPR", "shipped"),
     Entry("top-hat", "white top-hat (SP2)", "classical"),
     Entry("difference-of-gaussians", "difference of Gaussians (SP1)", "classical"),

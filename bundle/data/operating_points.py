@@ -18,7 +18,7 @@ def choose_threshold(
 
     Args:
         table_path: JSON table, see `bundle.functional.operating_point`.
-        method: "segmentor" or "ttgpr".
+        method: one of `bundle.functional.findings.METHODS`.
         threshold: probability that counts as a finding, in (0, 1); if neither is given the method's `best_threshold` in
             the table, as a calibration for a site puts it there, or else 0.5.
         fp_per_cm2: wanted false positives per cm2 of clean tissue instead.

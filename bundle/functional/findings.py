@@ -17,7 +17,9 @@ from .uncertainty import FindingUncertainty, UncertaintyMaps, spread_of_findings
 
 SCHEMA_VERSION = "1.1"
 COORDINATES = "[row, column]; px are 0-based pixel centres, mm are from the centre of the top left pixel"
-METHODS = ("segmentor", "augmentation", "ttgpr")
+METHODS = ("segmentor", "augmentation", "evidence", "ttgpr")
+# Those that call the generator.
+GENERATIVE_METHODS = ("evidence", "ttgpr")
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def findings_report(
         image_name: file name without folders.
         shape: rows and columns of the view.
         spacing_mm: row and column spacing.
-        method: "segmentor" or "ttgpr".
+        method: one of `METHODS`.
         threshold: the one the findings were made with.
         breast_area_cm2: area that was searched.
         created_by: program and version.

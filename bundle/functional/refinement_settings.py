@@ -77,8 +77,8 @@ class RefinementSettings:
     """
 
     iterations: int = 3
-    t_start: float = 0.5
-    t_end: float = 0.8
+    t_start: float = 0.8
+    t_end: float = 0.95
     k_max: int = 2
     steps: int | None = None
     method: str = "euler"

@@ -42,7 +42,7 @@ class SaveFindingsd(SaveImaged):
         image_key: windowed view in [-1, 1], same shape, whose meta holds spacing_mm and filename_or_obj.
         output_dir: made if it does not exist.
         threshold: probability at which a pixel belongs to a finding, (0, 1].
-        method: "segmentor" or "ttgpr", for the report.
+        method: one of `METHODS`, for the report.
         sigmoid: whether predictions are logits.
         breast_key: bool (1, rows, columns); where the image is above -1 if the data has no such key.
         label_key: truth (1, rows, columns), outlined in the enlarged crops when given and there.

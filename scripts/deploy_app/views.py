@@ -5,11 +5,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import pydicom
 from tqdm import tqdm
 
 from bundle.data import MammogramError, find_mammograms
-from bundle.data.dicom import quiet_pydicom
+from bundle.data.dicom_file import parse_dicom, quiet_pydicom
 from bundle.data.dicom_header import check_header
 from bundle.data.dicom_results import read_header
 from bundle.data.errors import reason_of
@@ -96,7 +95,7 @@ def readable_views(folder: str, intake: Intake) -> list[str]:
         try:
             check_header(read_header(path), path=path, convert_raw=False)
             with quiet_pydicom(path):
-                pydicom.dcmread(path)
+                parse_dicom(path, pixels=True)
         except MammogramError as error:
             intake.refuse(path, error)
         else:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from bundle.engines.first_pass import keep_first_pass
-from bundle.inferers import AugmentedInferer, TTGPRInferer, WindowedInferer
+from bundle.inferers import AugmentedInferer, EvidenceInferer, TTGPRInferer, WindowedInferer
 from bundle.transforms import SaveFindingsd
 
 SIDE = 32
@@ -40,6 +40,7 @@ def _velocity(state: Tensor, t: Tensor, condition: Tensor) -> Tensor:
 
 INFERERS: dict[str, Callable[[], Any]] = {
     "augmentation": lambda: AugmentedInferer(augmentations=4, **WINDOWS),
+    "evidence": lambda: EvidenceInferer(_velocity, **WINDOWS),
     "ttgpr": lambda: TTGPRInferer(_velocity, **WINDOWS),
 }
 

@@ -1,18 +1,16 @@
 """Comparisons that are killed: `python -m tests.scripts.killed_comparisons`, with the runs as JSON on standard input.
 
-Everything is imported once, then each run is a fork. Each is {"words": [...]}, the words of scripts.compare, and may
+Each is {"words": [...]}, the words of scripts.compare, and may
 have a "kill": ["before", n] or ["after", n], SIGKILL before or after the n-th file gets its name. Prints each status.
 """
 
-import json
 import os
 import signal
-import sys
-import traceback
 import warnings
 from typing import Any
 
 from scripts.compare import main as compare
+from tests.forks import run_in_forks
 
 
 def _arm(when: str, number: int) -> None:
@@ -29,23 +27,11 @@ def _arm(when: str, number: int) -> None:
     os.replace = deadly  # type: ignore[assignment]
 
 
-def main() -> None:
-    """Run all one after the other."""
-    statuses = []
-    for run in json.load(sys.stdin):
-        if not (child := os.fork()):
-            status = 1
-            try:
-                warnings.simplefilter("ignore")
-                _arm(*run.get("kill", ("never", 0)))
-                compare(run["words"])
-                status = 0
-            except BaseException:
-                traceback.print_exc()
-            os._exit(status)
-        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    print(json.dumps(statuses))
+def _run(entry: dict[str, Any]) -> None:
+    warnings.simplefilter("ignore")
+    _arm(*entry.get("kill", ("never", 0)))
+    compare(entry["words"])
 
 
 if __name__ == "__main__":
-    main()
+    run_in_forks(_run)

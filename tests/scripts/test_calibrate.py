@@ -86,7 +86,7 @@ def test_a_site_s_table_is_one_that_segment_reads_and_a_second_run_repeats_it(
     assert said.startswith("2 negatives, 4 cases. TT-GPR on 4 of 4 views")
     path = tmp_path / "operating_points.json"
     table = json.loads(path.read_text())
-    assert set(table) == {"segmentor", "augmentation", "ttgpr", "made_by"}
+    assert set(table) == {"segmentor", "augmentation", "evidence", "ttgpr", "made_by"}
     assert str(negatives) not in path.read_text()
     for method in ("segmentor", "ttgpr"):
         row = table[method]
@@ -106,7 +106,7 @@ def test_settings_are_chosen_on_the_site_s_own_cases(toy: None, negatives: Path,
     best = json.loads((tmp_path / "best.json").read_text())
     table = json.loads((tmp_path / "operating_points.json").read_text())
     assert best["trials"] == 2
-    assert set(table) == {"segmentor", "augmentation", "ttgpr", "made_by"}
+    assert set(table) == {"segmentor", "augmentation", "evidence", "ttgpr", "made_by"}
 
 
 def test_the_price_alone_writes_no_table(

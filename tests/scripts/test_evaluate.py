@@ -87,7 +87,10 @@ def test_wrong_files_and_options_are_named_before_anything_is_written(phantoms: 
     assert last == "7 problems; nothing was run, nothing was written"
     assert all(line.startswith("error: ") and "Expected" in line for line in lines)
     text = "\n".join(lines)
-    assert "among segmentor, augmentation, ttgpr, top-hat, difference-of-gaussians, hdog, high-pass, got 'best'" in text
+    assert (
+        "among segmentor, augmentation, evidence, ttgpr, top-hat, difference-of-gaussians, hdog, high-pass, got 'best'"
+        in text
+    )
     said = ("transpose it", "got 7", "text.dcm", f"{views[2].name}: Expected a mask", "--threshold", "--systems")
     assert [text.count(word) for word in said] == [1, 1, 2, 1, 1, 1]
     assert not (tmp_path / "out").exists()
@@ -138,7 +141,12 @@ def test_options_that_do_not_go_together_are_refused(words: tuple[str, ...], cap
 
 @pytest.mark.parametrize(
     ("method", "inferer"),
-    [("segmentor", "WindowedInferer"), ("augmentation", "AugmentedInferer"), ("ttgpr", "TTGPRInferer")],
+    [
+        ("segmentor", "WindowedInferer"),
+        ("augmentation", "AugmentedInferer"),
+        ("evidence", "EvidenceInferer"),
+        ("ttgpr", "TTGPRInferer"),
+    ],
 )
 def test_each_method_is_judged_by_the_inferer_it_has_in_inference(method: str, inferer: str) -> None:
     parser = ConfigParser()
@@ -156,7 +164,8 @@ def test_it_builds_the_networks_and_views_of_inference() -> None:
     evaluate, inference = (
         ConfigParser.load_config_file(str(ROOT / "configs" / f"{name}.yaml")) for name in ("evaluate", "inference")
     )
-    for key in ("network_def", "generator_def", "preprocessing", "precision", "window_px", "segmentor_inferer"):
+    same = ("network_def", "generator_def", "preprocessing", "precision", "window_px", "segmentor_inferer")
+    for key in (*same, "evidence_settings"):
         assert evaluate[key] == inference[key], key
 
 
