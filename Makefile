@@ -6,6 +6,9 @@ DEPLOY ?= .venv-deploy
 LABEL ?= .venv-label
 FUZZ ?= .venv-fuzz
 FUZZ_SECONDS ?= 60
+# Processes of the tests, one thread of torch each.
+JOBS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 BIN = $(VENV)/bin
 
 .PHONY: demo test quick check format compat fuzz docs zoo deploy label clean
@@ -14,17 +17,17 @@ demo: $(VENV)/.installed
 	$(BIN)/python -m scripts.demo
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 quick: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu"
 
 check: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu"
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .
@@ -32,7 +35,7 @@ format: $(VENV)/.installed
 
 # The oldest numpy and pydicom that inference supports (hosts such as MONAI Label pin them).
 compat: $(COMPAT)/.installed
-	$(COMPAT)/bin/python -m pytest -m "not slow and not gpu and not train"
+	$(PYTEST:$(BIN)/%=$(COMPAT)/bin/%) -m "not slow and not gpu and not train"
 
 # Every reader of a file on files that nobody meant to be read, FUZZ_SECONDS each; guided by coverage where atheris has a wheel.
 fuzz: $(FUZZ)/.installed
