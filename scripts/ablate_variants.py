@@ -61,7 +61,8 @@ def all_variants(config: ConfigParser, *, seed: int = 0) -> dict[str, Variant]:
         Variant(
             "no-screening",
             "spots of real views that may be calcifications stay background",
-            {"train::dataset::load::transforms": without_screening},
+            # Views that were kept on disk with screened spots are not those.
+            {"train::dataset::load::transforms": without_screening, "train::dataset::cache_settings": "unscreened"},
             needs_normals=True,
         ),
         Variant("thickness-only", "contrast always by thickness", {f"{RANGES}::by_thickness_share": 1.0}),

@@ -134,6 +134,12 @@ def test_without_screening_views_are_read_all_the_same() -> None:
     first, *others, last = loading(VARIANTS[FULL])
     assert (first, last) == ("@preprocessing", "@screening")
     assert loading(VARIANTS["no-screening"]) == [first, *others]
+    # The views that other trainings have kept on disk are screened.
+    assert typed(VARIANTS["no-screening"])["train::dataset::cache_settings"] not in (
+        typed(variant)["train::dataset::cache_settings"]
+        for variant in VARIANTS.values()
+        if variant.name != "no-screening"
+    )
 
 
 def test_without_the_floor_faint_puncta_are_labelled_and_the_image_is_the_same() -> None:
