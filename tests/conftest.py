@@ -1,0 +1,17 @@
+"""What no test may leave to the next."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+PREFIX = "MLFLOW_"
+GIVEN = {name for name in os.environ if name.startswith(PREFIX)}
+
+
+@pytest.fixture(autouse=True)
+def _mlflow_exports_nothing() -> Iterator[None]:
+    """MLflow exports the store that it writes to, and the processes of later tests would take it for theirs."""
+    yield
+    for name in {name for name in os.environ if name.startswith(PREFIX)} - GIVEN:
+        del os.environ[name]
