@@ -40,6 +40,8 @@ SYNTHETIC_NAMES = re.compile(r"c-?view|s-?view|v-?preview|insight 2d|synthe(size
 CONTRAST_TYPES = {"LOW_ENERGY", "HIGH_ENERGY", "SUBTRACTION", "RECOMBINED"}
 LOSSY_SYNTAXES = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81)}
 """Syntaxes that are lossy whatever the header says: JPEG Baseline and Extended, near-lossless JPEG-LS."""
+MAX_CS_CHARS, MAX_LO_CHARS = 16, 64
+"""Longest values of code strings and long strings (PS3.5 6.2)."""
 DECLARED = {
     "burned-in annotation": ("BurnedInAnnotation", "YES"),
     "breast implant": ("BreastImplantPresent", "YES"),
@@ -65,7 +67,7 @@ def check_header(header: Dataset, *, path: Path, convert_raw: bool) -> None:
     if media_class == DICOMDIR_CLASS or "DirectoryRecordSequence" in header:
         raise refuse(path, "Expected an image, got a DICOMDIR; pass the folder or one of its images")
     if modality not in ("", "MG"):
-        raise refuse(path, f"Expected modality MG, got {modality!r}; pass a mammographic view")
+        raise refuse(path, f"Expected modality MG, got {quoted(modality)}; pass a mammographic view")
     if sop_class in TOMOSYNTHESIS_CLASSES:
         raise refuse(path, "Expected a 2-D view, got tomosynthesis; pass its 2-D (or synthetic 2-D) view")
     _check_pixel_module(header, path)
@@ -84,7 +86,7 @@ def _check_pixel_module(header: Dataset, path: Path) -> None:
         raise refuse(path, f"Expected one sample per pixel, got {samples} (colour); pass the greyscale view")
     photometric = text(header, "PhotometricInterpretation")
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise refuse(path, f"Expected MONOCHROME1 or MONOCHROME2, got {photometric!r}; pass the greyscale view")
+        raise refuse(path, f"Expected MONOCHROME1 or MONOCHROME2, got {quoted(photometric)}; pass the greyscale view")
     check_size(int(header.Rows), int(header.Columns), path=path)
     allocated = int(header.get("BitsAllocated") or 0)
     stored = int(header.get("BitsStored") or allocated)
@@ -161,8 +163,9 @@ def laterality(header: Dataset) -> str:
 
 
 def manufacturer(header: Dataset) -> str:
-    """Maker of the equipment, printable, at most 64 characters."""
-    return re.sub(r"[^\x20-\x7e]", "", str(header.get("Manufacturer") or "")).strip()[:64]
+    """Maker of the equipment in ASCII; "" where the value is longer than one may be or not printable."""
+    named = str(header.get("Manufacturer") or "").strip("\0 ")
+    return re.sub(r"[^\x20-\x7e]", "", named) if _is_whole(named, MAX_LO_CHARS) else ""
 
 
 def remarks(header: Dataset) -> str:
@@ -202,6 +205,25 @@ def text(header: Dataset, keyword: str) -> str:
     """A single-valued string element in upper case, stripped; "" if absent, empty or multi-valued."""
     value = header.get(keyword)
     return str(value).strip().upper() if isinstance(value, str) else ""
+
+
+def quoted(value: str, *, most: int = MAX_CS_CHARS) -> str:
+    """A text of a header for an error's line.
+
+    Args:
+        value: the text.
+        most: characters that its kind of element may have (PS3.5 6.2).
+
+    Returns:
+        The text in quotes; words in its place where a forged length may have put other elements into it, such as the
+        patient's name.
+    """
+    return repr(value) if _is_whole(value, most) else "a damaged value"
+
+
+def _is_whole(value: str, most: int) -> bool:
+    """Whether no other element is in a text: those begin with bytes that no text has."""
+    return len(value) <= most and value.isprintable()
 
 
 def values(header: Dataset, keyword: str) -> list[Any]:

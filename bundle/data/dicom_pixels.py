@@ -17,7 +17,7 @@ from ..functional.presentation import (
 )
 from .codec import DecodingError, MissingDecoderError, decode_frame
 from .codestream import first_frame, frame_size, is_complete, jpeg_scans
-from .dicom_header import is_raw, text, values
+from .dicom_header import MAX_LO_CHARS, is_raw, quoted, text, values
 from .errors import MammogramError, refuse
 from .limits import MAX_JPEG_SCANS
 
@@ -210,7 +210,7 @@ def _voi(
     center, width = (float(value) for value in windows[index])
     function = text(dataset, "VOILUTFunction") or "LINEAR"
     if function not in WINDOWS:
-        raise refuse(path, f"Expected VOI LUT function {', '.join(WINDOWS)}, got {function!r}; pass --voi none")
+        raise refuse(path, f"Expected VOI LUT function {', '.join(WINDOWS)}, got {quoted(function)}; pass --voi none")
     try:
         return WINDOWS[function](numbers, center, width), 0.0, 1.0
     except ValueError as error:
@@ -237,9 +237,8 @@ def _choose(voi: int | str, luts: list[str], windows: list[str], path: Path) -> 
             for index, name in enumerate(candidates):
                 if name.strip().upper() == voi.strip().upper():
                     return option, index
-    raise refuse(
-        path, f"Expected one of the VOI transforms 0 to {len(names) - 1} {names}, got {voi!r}; pass another --voi"
-    )
+    known = f"0 to {len(names) - 1} [{', '.join(quoted(name, most=MAX_LO_CHARS) for name in names)}]"
+    raise refuse(path, f"Expected one of the VOI transforms {known}, got {voi!r}; pass another --voi")
 
 
 def _invert_monochrome1(

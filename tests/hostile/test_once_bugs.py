@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from monai.data import MetaTensor
 from PIL import Image
@@ -31,7 +32,7 @@ from scripts.evaluate import _mapping
 from tests.data.mg_dicom import jpeg_lossless, stored_view
 
 from . import seeds_xml
-from .dicom_bytes import file, meta
+from .dicom_bytes import EXPLICIT_LITTLE, base, data_set, element, file, meta
 from .seeds_dicom import DEFLATED
 from .seeds_flat import _tiffs, bomb, png
 from .seeds_nifti import _gzips, patched
@@ -54,6 +55,41 @@ def _peak_kb(process: int) -> int:
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
     assert found is not None
     return int(found[1])
+
+
+@pytest.mark.parametrize("keyword", ["Modality", "Manufacturer", "PhotometricInterpretation", "VOILUTFunction"])
+@pytest.mark.parametrize("own", [b"", b"MG", b"SIGMOID"])
+def test_a_forged_length_lets_no_line_and_no_result_show_the_patient(tmp_path: Path, keyword: str, own: bytes) -> None:
+    tag = (pydicom.tag.Tag(keyword).group, pydicom.tag.Tag(keyword).element)
+    names = {(0x0010, 0x0010): (b"PN", b"SECRET^PATIENT"), (0x0032, 0x1032): (b"PN", b"SECRET^DOCTOR")}
+    window = {(0x0028, 0x1050): (b"DS", b"500 "), (0x0028, 0x1051): (b"DS", b"900 ")}
+    changes = {**window, **names, tag: (b"LO" if keyword == "Manufacturer" else b"CS", own + b" " * (len(own) % 2))}
+    every = {**base(), **changes}
+    # The element's value goes on to the end of the next name.
+    swallowed = b"".join(
+        element(other, *every[other]) for other in sorted(every) if tag < other <= min(t for t in names if t > tag)
+    )
+    path = tmp_path / "forged.dcm"
+    path.write_bytes(meta(EXPLICIT_LITTLE) + data_set(changes, lengths={tag: len(changes[tag][1]) + len(swallowed)}))
+    assert b"SECRET" in path.read_bytes()
+    try:
+        view = MammogramReader().view(path)
+    except MammogramError as error:
+        shown = str(error)
+    else:
+        shown = f"{view.manufacturer} {view.remarks} {view.meta()}"
+    assert "SECRET" not in shown
+
+
+def test_a_forged_length_of_a_name_of_a_window_lets_no_line_show_the_patient(tmp_path: Path) -> None:
+    swallowed = element((0x0032, 0x1032), b"PN", b"SECRET^DOCTOR")
+    window = {(0x0028, 0x1050): (b"DS", b"500 "), (0x0028, 0x1051): (b"DS", b"900 ")}
+    named = {**window, (0x0028, 0x1055): (b"LO", b"SOFT"), (0x0032, 0x1032): (b"PN", b"SECRET^DOCTOR")}
+    path = tmp_path / "forged.dcm"
+    path.write_bytes(meta(EXPLICIT_LITTLE) + data_set(named, lengths={(0x0028, 0x1055): 4 + len(swallowed)}))
+    assert _refusal(path, voi=3).endswith("0 to 0 [a damaged value], got 3; pass another --voi")
+    path.write_bytes(meta(EXPLICIT_LITTLE) + data_set({**named, (0x0032, 0x1032): None}))
+    assert _refusal(path, voi=3).endswith("0 to 0 ['SOFT'], got 3; pass another --voi")
 
 
 @pytest.fixture
