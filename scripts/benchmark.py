@@ -21,7 +21,7 @@ from bundle.data import LoadLabeld, LoadMammogramd, MammogramWarning
 from bundle.data.real_backgrounds import RealBackgrounds, exams_of
 from bundle.data.records import load_record, save_record
 from bundle.data.shift_benchmark import CONDITIONS, shift_cases, write_cases
-from bundle.engines.benchmark import Case, KeptMaps, Record, Row, View, run_cases
+from bundle.engines.benchmark import Case, KeptMaps, MapSystem, Record, Row, View, run_cases
 from bundle.functional.findings import GENERATIVE_METHODS
 from bundle.reports.failures import Spot, failure_sheet, failures
 from bundle.reports.figures import png
@@ -42,14 +42,13 @@ from scripts.benchmark_systems import (
     LEARNED,
     SYSTEMS,
     Networks,
-    count_to_refine,
     is_clean,
     learned_systems,
     load_networks,
-    price_of_refinement,
     tuned_rows,
 )
 from scripts.command import one_line_errors
+from scripts.map_price import price_of_parts
 from scripts.shipped import ROOT
 
 REFERENCE = "segmentor"
@@ -157,17 +156,17 @@ def _priced_only(
     *,
     weights_dir: Path | None = None,
 ) -> bool:
-    """Print what TT-GPR will cost, if it is to run; whether that was all that was asked for.
+    """Print what the maps of learned systems will cost; whether that was all that was asked for.
 
     With `weights_dir`, cases are by the exam whose fold's weights, and kept maps, are theirs.
     """
-    if networks is not None and "ttgpr" in arguments.systems:
-        parts = []
+    if networks is not None:
+        todo: list[tuple[dict[str, MapSystem], Sequence[Case]]] = []
         for exam, members in cases.items():
             if weights_dir is not None:
                 put_fold_weights(networks, weights_dir, exam)
-            parts.append(count_to_refine(networks, members, maps))
-        print(price_of_refinement(networks, parts), flush=True)
+            todo.append((learned_systems(arguments.systems, networks), members))
+        print(price_of_parts(todo, maps), flush=True)
     return arguments.price_only
 
 

@@ -1,8 +1,7 @@
-"""The systems of the benchmarks: learned ones, classical ones tuned on tuning views, and the price of TT-GPR."""
+"""The systems of the benchmarks: learned ones, classical ones tuned on tuning views, and what they are tuned to."""
 
 import json
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,14 +24,12 @@ from bundle.engines.benchmark import (
     Row,
     View,
     froc_thresholds,
-    refinement_passes,
     sigmoid,
 )
 from bundle.engines.evaluation import fingerprint
 from bundle.functional.confusion import MICROCALCIFICATION
 from bundle.functional.evidence import EvidenceSettings
 from bundle.functional.findings import METHODS
-from bundle.functional.windows import breast_windows, pad_to_window, window_peaks
 from scripts.shipped import augmented_inferer, evidence_inferer, shipped_inferers
 
 LEARNED = METHODS
@@ -46,8 +43,6 @@ DEFAULT_SYSTEMS = ("segmentor", "augmentation", *(name for name in CLASSICAL if 
 DEFAULT_THRESHOLD = 0.5
 # Thresholds of a curve that no clean tuning view chooses.
 LEVELS = tuple(float(level) for level in sigmoid(LOGIT_GRID[::10]))
-# Batches timed for the price, after one that is not.
-TIMED = 3
 
 
 class Networks(NamedTuple):
@@ -196,93 +191,3 @@ def tune_classical_system(name: str, views: Callable[[], list[View]]) -> dict[st
 def _levels(probs: Sequence[NDArray], clean: Sequence[View]) -> tuple[float, ...]:
     """Thresholds of a FROC curve; equally far apart in logit where no tuning view is clean."""
     return froc_thresholds(probs, clean) if clean else LEVELS
-
-
-class ToRefine(NamedTuple):
-    """What TT-GPR has to do on some cases.
-
-    Attributes:
-        cases: all of them,
-        views: and those without a map.
-        first: windows of the first pass.
-        gated: windows to refine.
-        unknown: views whose evidence is not known, so that all their windows count as gated.
-    """
-
-    cases: int
-    views: int
-    first: int
-    gated: int
-    unknown: int
-
-
-def count_to_refine(networks: Networks, cases: Sequence[Case], maps: KeptMaps) -> ToRefine:
-    """Count windows: with evidence where the map of the segmentor is kept, else all windows of a case.
-
-    Args:
-        networks: both, with the weights that these cases are judged with: kept maps are theirs.
-        cases: those to refine.
-        maps: where maps are kept.
-    """
-    learned = learned_systems(["segmentor", "ttgpr"], networks)
-    todo = [case for case in cases if not maps.path(learned["ttgpr"], case).exists()]
-    counted = [
-        _windows(case.load(), maps.kept(learned["segmentor"], case), networks.refined_inferer)
-        for case in tqdm(todo, desc="Counting windows", unit="view")
-    ]
-    gated = sum(every if evident is None else evident for every, evident in counted)
-    unknown = sum(evident is None for _, evident in counted)
-    return ToRefine(len(cases), len(todo), sum(every for every, _ in counted), gated, unknown)
-
-
-def price_of_refinement(networks: Networks, parts: Sequence[ToRefine]) -> str:
-    """What TT-GPR will cost, in words: windows, network passes, and minutes as measured on one batch of windows.
-
-    Args:
-        networks: both.
-        parts: from `count_to_refine`, one for every set of weights.
-    """
-    work = ToRefine(*(sum(column) for column in zip(*parts, strict=True)))
-    per_window = refinement_passes(networks.refined_inferer.settings)
-    passes = work.first + work.gated * per_window
-    seconds = _seconds_per_pass(networks)
-    upper = f"; {work.unknown} views are not segmented yet and count with all windows" if work.unknown else ""
-    return (
-        f"TT-GPR on {work.views} of {work.cases} views: {work.gated} windows x {per_window} passes + {work.first} "
-        f"first passes = {passes} network passes, about {passes * seconds / 60:.0f} minutes at {seconds:.3f} s a pass"
-        f"{upper}"
-    )
-
-
-def _windows(view: View, probs: NDArray | None, refined: Any) -> tuple[int, int | None]:
-    """Windows with breast, and how many of them show evidence (None: not known)."""
-    side, overlap = refined.windowed.window_px, refined.windowed.overlap
-    frame = pad_to_window(torch.from_numpy(np.ascontiguousarray(view["image"]))[None, None], window_px=side)
-    windows = breast_windows(frame, window_px=side, overlap=overlap)
-    if probs is None:
-        return len(windows), None
-    padded = pad_to_window(torch.from_numpy(probs)[None, None], window_px=side, value=0.0)
-    peaks = window_peaks(padded, windows, window_px=side)
-    return len(windows), sum(peak >= refined.settings.gate_threshold for peak in peaks)
-
-
-def _seconds_per_pass(networks: Networks) -> float:
-    """Mean time of a pass of generator and segmentor per window, in batches as they will run."""
-    windowed, generator = networks.refined_inferer.windowed, networks.refined_inferer.generator
-    count, side = windowed.sw_batch_size, windowed.window_px
-    device = next(networks.network.parameters()).device
-    image = torch.zeros(count, 1, side, side, device=device)
-    t, condition = torch.full((count,), 0.5, device=device), torch.zeros(count, 2, side, side, device=device)
-
-    def both() -> None:
-        with torch.no_grad(), windowed.autocast(device):
-            generator(image, t, condition)
-            networks.network(image)
-
-    both()
-    start = time.perf_counter()
-    for _ in range(TIMED):
-        both()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return (time.perf_counter() - start) / (TIMED * 2 * count)

@@ -8,7 +8,6 @@ import argparse
 import datetime
 import hashlib
 import json
-import time
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from monai.bundle import ConfigParser
 from monai.transforms import Compose
 from numpy.typing import NDArray
@@ -33,21 +31,21 @@ from bundle.functional.findings import GENERATIVE_METHODS
 from bundle.functional.objects import region_area_cm2
 from bundle.functional.operating_point import operating_table, operating_threshold
 from bundle.functional.refinement_settings import change
-from bundle.functional.windows import breast_windows, pad_to_window
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.benchmark_systems import (
     LEARNED,
     Networks,
     cached,
-    count_to_refine,
     learned_systems,
     load_networks,
-    price_of_refinement,
 )
 from scripts.command import one_line_errors
+from scripts.map_price import price_of_maps
 from scripts.measure_operating_points import THRESHOLDS
 from scripts.shipped import ROOT
 
+# What is measured unless others are named: the default method, and one pass.
+CHEAP = ("segmentor", "augmentation")
 DEFAULT = int(np.argmin(np.abs(THRESHOLDS - 0.5)))
 # False positives per cm2 whose thresholds are printed.
 RATES = (0.1, 0.2, 0.4, 1.0)
@@ -144,26 +142,6 @@ def site_table(measured: Mapping[str, Measured], *, made_by: str) -> dict[str, A
     return table
 
 
-def price(networks: Networks, cases: Sequence[Case], maps: KeptMaps) -> str:
-    """What the maps will cost, in words."""
-    if networks.refined_inferer is not None:
-        return price_of_refinement(networks, [count_to_refine(networks, cases, maps)])
-    segmentor, inferer = learned_systems(["segmentor"], networks)["segmentor"], networks.segmentor_inferer
-    side, windows = inferer.window_px, 0
-    for case in tqdm([case for case in cases if not maps.path(segmentor, case).exists()], desc="Counting windows"):
-        image = torch.from_numpy(np.ascontiguousarray(case.load()["image"]))[None, None]
-        windows += len(breast_windows(pad_to_window(image, window_px=side), window_px=side, overlap=inferer.overlap))
-    batch = torch.zeros(inferer.sw_batch_size, 1, side, side, device=next(networks.network.parameters()).device)
-    seconds = 0.0
-    for _ in range(2):
-        start = time.perf_counter()
-        with torch.no_grad():
-            # Reading a value waits for the device.
-            float(inferer.logits(batch, networks.network).sum())
-        seconds = (time.perf_counter() - start) / len(batch)
-    return f"{windows} windows, about {windows * seconds / 60:.1f} minutes at {seconds:.3f} s a window"
-
-
 def tuned_networks(arguments: argparse.Namespace, cases: Sequence[Case], networks: Networks) -> Networks | None:
     """Networks whose refinement has the settings that a study on the site's cases chose; None for the price alone."""
     views = [TuningCase(case.case, case.settings, partial(_tuning_view, case)) for case in cases]
@@ -206,11 +184,12 @@ def calibrate(arguments: argparse.Namespace) -> None:
     )
     cases = site_cases(paths, crops, crops_per_view=arguments.crops, injections=arguments.injections, reading=reading)
     maps = KeptMaps(arguments.output_dir / "maps")
-    print(f"{len(paths)} negatives, {len(cases)} cases. {price(networks, cases, maps)}", flush=True)
-    systems = list(arguments.systems)
+    systems = [*LEARNED] if arguments.refine else arguments.systems
+    price = price_of_maps(learned_systems(systems, networks), cases, maps)
+    print(f"{len(paths)} negatives, {len(cases)} cases. {price}", flush=True)
     if arguments.refine:
         tuned = tuned_networks(arguments, cases, networks)
-        networks, systems = tuned or networks, [*LEARNED]
+        networks = tuned or networks
     if arguments.price_only:
         return
     learned = learned_systems(systems, networks)
@@ -248,7 +227,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.calibrate", description=__doc__)
     parser.add_argument("negatives", type=Path, help="folder of a site's views without a finding; a few will do")
     parser.add_argument("--output-dir", type=Path, default=Path("output"), help="(default: %(default)s)")
-    parser.add_argument("--systems", nargs="+", choices=LEARNED, default=list(LEARNED), help="(default: all)")
+    parser.add_argument(
+        "--systems", nargs="+", choices=LEARNED, default=[*CHEAP], help="(default: segmentor augmentation)"
+    )
     parser.add_argument("--crops", type=int, default=2, help="per view, at most (default: %(default)s)")
     parser.add_argument("--crop-mm", type=float, default=60.0, help="their side; 0: whole views (default: %(default)s)")
     parser.add_argument("--injections", type=int, default=2, help="per crop (default: %(default)s)")

@@ -28,8 +28,9 @@ from bundle.reports.figures import COLOURS, new_figure, png
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.benchmark import rendered_cases
 from scripts.benchmark_systems import LEARNED, learned_systems, load_networks
-from scripts.calibrate import DEFAULT, Measured, measure, price, site_cases
+from scripts.calibrate import DEFAULT, Measured, measure, site_cases
 from scripts.command import one_line_errors
+from scripts.map_price import price_of_maps
 from scripts.measure_operating_points import THRESHOLDS
 from scripts.shipped import ROOT
 
@@ -169,7 +170,8 @@ def study(arguments: argparse.Namespace) -> None:
     networks = load_networks(arguments.models_dir, refine=bool(set(arguments.systems) & set(GENERATIVE_METHODS)))
     maps = KeptMaps(output / "maps")
     every = [case for cases in (*site.values(), *test.values()) for case in cases]
-    print(f"{len(every)} views. {price(networks, every, maps)}", flush=True)
+    learned = learned_systems(arguments.systems, networks)
+    print(f"{len(every)} views. {price_of_maps(learned, every, maps)}", flush=True)
     if arguments.price_only:
         return
 
@@ -177,7 +179,7 @@ def study(arguments: argparse.Namespace) -> None:
         return measure(system, cases, maps, output / "counts")
 
     rows: list[dict[str, Any]] = []
-    for system in learned_systems(arguments.systems, networks).values():
+    for system in learned.values():
         found = [
             Condition(name, system.name, measured(system, site[name]), measured(system, cases), _patients(cases))
             for name, cases in test.items()

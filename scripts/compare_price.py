@@ -1,6 +1,5 @@
 """What a comparison will cost, measured on a piece of the first view, before anything is run."""
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,11 @@ from bundle.baselines.registry import CLASSICAL, REGISTRY
 from bundle.data.records import record_path
 from bundle.engines.benchmark import View
 from scripts.compare_systems import Recipe
+from scripts.map_price import seconds_per_pixel
 
 if TYPE_CHECKING:
     from scripts.compare import Comparison
 
-# A piece of this side is enough for a few windows.
-SIDE_PX = 384
 # Reading a view, and matching objects at some forty thresholds.
 SECONDS_PER_SCORE = 1.0
 
@@ -54,29 +52,15 @@ def price(comparison: "Comparison", *, workers: int) -> str:
 
 
 def _seconds_per_pixel(comparison: "Comparison", name: str, view: View) -> float:
-    """Measured on a piece of a view, after a call that is not measured for what has to be built or warmed up."""
     if REGISTRY[name].kind == "predicted":
         return 0.0  # Read from a file.
-    recipe = example(comparison, name)
-    piece = piece_of(view)
-    recipe(piece)
-    start = time.perf_counter()
-    recipe(piece)
-    return (time.perf_counter() - start) / piece["image"].size
+    return seconds_per_pixel(example(comparison, name), view)
 
 
 def example(comparison: "Comparison", name: str) -> Recipe:
     """A system at default settings: what it costs hardly depends on them."""
     part = comparison.datasets[0].parts[0].name
     return Recipe(name, tuple(map(str, comparison.folders.of(REGISTRY[name], part))))
-
-
-def piece_of(view: View) -> dict[str, Any]:
-    """The middle of the breast of a view."""
-    rows, columns = (int(np.median(places)) for places in np.nonzero(view["breast"]))
-    corner = [max(0, place - SIDE_PX // 2) for place in (rows, columns)]
-    box = tuple(slice(start, start + SIDE_PX) for start in corner)
-    return {"image": view["image"][box], "spacing_mm": view["spacing_mm"]}
 
 
 def _settings(name: str) -> int:

@@ -14,7 +14,7 @@ from torch import nn
 
 from bundle.baselines import TopHatInferer, tune_classical
 from bundle.data import MammogramError
-from bundle.engines.benchmark import Case, KeptMaps, refinement_passes
+from bundle.engines.benchmark import Case, KeptMaps
 from bundle.inferers import TTGPRInferer, WindowedInferer
 from scripts.benchmark import _priced_only, main
 from scripts.benchmark_real import SEEN, ClassicalFolds, check_fold_weights, learned_rows, put_fold_weights
@@ -23,10 +23,8 @@ from scripts.benchmark_systems import (
     CONTROL_SETTINGS,
     Networks,
     cached,
-    count_to_refine,
     is_clean,
     learned_systems,
-    price_of_refinement,
     tuned_rows,
 )
 
@@ -184,29 +182,6 @@ def test_weights_of_all_folds_are_there_before_a_long_run(tmp_path: Path) -> Non
         check_fold_weights(tmp_path, ["a", "b"])
 
 
-def test_price_counts_windows_with_evidence_where_they_are_known(tmp_path: Path) -> None:
-    used, maps = networks(), KeptMaps(tmp_path)
-    blank = view(0, dots=0)
-    blank["image"][:] = -0.5
-    # 96 px in windows of 32 px at half overlap: 5 x 5. A single bright pixel at 8, 8 lies in one of them.
-    blank["image"][8, 8] = 0.5
-    one = Case("one", "one", "set", "1", lambda: blank)
-    per_window = refinement_passes(used.refined_inferer.settings)
-
-    def price() -> str:
-        return price_of_refinement(used, [count_to_refine(used, [one], maps)])
-
-    text = price()
-    assert f"25 windows x {per_window} passes + 25 first passes = {25 * per_window + 25} network passes" in text
-    assert "1 views are not segmented yet" in text
-    maps.probs(learned_systems(["segmentor"], used)["segmentor"], one, blank)
-    text = price()
-    assert f" 1 windows x {per_window} passes + 25 first passes = {per_window + 25} network passes" in text
-    assert "not segmented" not in text
-    maps.probs(learned_systems(["ttgpr"], used)["ttgpr"], one, blank)
-    assert "TT-GPR on 0 of 1 views" in price()
-
-
 def test_price_knows_the_maps_of_every_fold(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     used, maps, blank = networks(), KeptMaps(tmp_path / "maps"), view(0, dots=0)
     cases = {name: [Case(name, name, "set", name, lambda: blank)] for name in ("a", "b")}
@@ -215,11 +190,14 @@ def test_price_knows_the_maps_of_every_fold(tmp_path: Path, capsys: pytest.Captu
         torch.save(weights, tmp_path / f"{name}.pt")
         put_fold_weights(used, tmp_path, name)
         maps.probs(learned_systems(["ttgpr"], used)["ttgpr"], members[0], blank)
-    arguments = argparse.Namespace(systems=["ttgpr"], price_only=True)
+    arguments = argparse.Namespace(systems=["segmentor", "ttgpr"], price_only=True)
     assert _priced_only(arguments, used, cases, maps, weights_dir=tmp_path)
-    assert "TT-GPR on 0 of 2 views" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "segmentor on 2 views, about 0.0 minutes" in text
+    assert "ttgpr on 0 views, about 0.0 minutes" in text
+    # Those of one fold are not those of the other.
     _priced_only(arguments, used, cases, maps)
-    assert "TT-GPR on 1 of 2 views" in capsys.readouterr().out
+    assert "ttgpr on 1 views" in capsys.readouterr().out
 
 
 def _normals(folder: Path) -> Path:
