@@ -3,18 +3,17 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
-import torch
 from tqdm import tqdm
 
 from bundle.data.errors import MammogramError
 from scripts.cohort_worker import WorkerSettings
 from scripts.segment_view import ViewSegmenter
+from scripts.threads import threads_of
 
 MEASURED_VIEWS = 3
 
@@ -50,7 +49,7 @@ def price(paths: Sequence[str], settings: WorkerSettings, workers: int) -> str:
         raise ValueError("Expected files for an estimate, got an archive; fetch a few and price those")
     chosen = sorted({round(i * (len(paths) - 1) / max(MEASURED_VIEWS - 1, 1)) for i in range(MEASURED_VIEWS)})
     seconds, cpu_seconds, sizes, reason = [], [], [], ""
-    with tempfile.TemporaryDirectory() as folder, _threads(settings.threads):
+    with tempfile.TemporaryDirectory() as folder, threads_of(settings.threads):
         segment = ViewSegmenter({**settings.options, "output_dir": folder})
         for index in tqdm(chosen, desc="Measuring", unit="view"):
             started, started_cpu = time.perf_counter(), time.process_time()
@@ -67,17 +66,6 @@ def price(paths: Sequence[str], settings: WorkerSettings, workers: int) -> str:
     if not seconds:
         raise ValueError(f"Expected a view that can be measured, got: {reason}")
     return _told(len(paths), Measured(mean(seconds), mean(cpu_seconds), mean(sizes), len(seconds)), workers, settings)
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """So many threads of torch in the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _told(count: int, view: Measured, workers: int, settings: WorkerSettings) -> str:

@@ -1,9 +1,8 @@
 """How a comparison runs: tuning, then scoring, task by task in one process or several, with the same results."""
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
@@ -25,19 +24,9 @@ from scripts.benchmark_real import LEARNED_LEVELS, ClassicalFolds
 from scripts.benchmark_systems import DEFAULT_THRESHOLD, cached, tune_classical_system, tune_learned
 from scripts.compare_data import Dataset, Item, Part, by_file
 from scripts.compare_systems import Recipe
+from scripts.threads import threads_of
 
 Result = TypeVar("Result")
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch: its sums depend on how many there are."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class Crew:
@@ -96,7 +85,7 @@ class Crew:
 
 
 def _counted(task: Callable[[], Result], bar: tqdm, count: int) -> Result:
-    with one_thread():
+    with threads_of(1):
         result = task()
     bar.update(count)
     return result

@@ -7,8 +7,7 @@ the logits move and which objects only one of the two runs has. docs/determinism
 
 import argparse
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.benchmark_speed_checks import densest_crop, object_counts
 from scripts.command import one_line_errors
 from scripts.shipped import ROOT, augmented_inferer, evidence_inferer, shipped_inferers
+from scripts.threads import threads_of
 
 PRECISIONS = ("float32", "bfloat16")
 SPACING_MM, HEIGHT_MM, WIDTH_MM = 0.1, 120.0, 90.0
@@ -52,17 +52,6 @@ def settings_of(precision: str, batch_sizes: Sequence[int], threads: Sequence[in
         changed.append(base._replace(name="TorchScript", scripted=True))
         changed.append(base._replace(name="bfloat16", precision="bfloat16"))
     return [base, *changed]
-
-
-@contextmanager
-def threads_of(count: int) -> Iterator[None]:
-    """So many threads for torch."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def run(method: str, setting: Setting, image: Tensor) -> Tensor:

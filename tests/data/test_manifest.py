@@ -1,6 +1,5 @@
 """A view ends once, what is written stays, and what is damaged is as if it had never been written."""
 
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bundle.data.manifest import DONE, FAILED, NAME, REFUSED, Manifest, decoded, encoded, read_history
+from tests.disks import full_disk
 
 SETTINGS = {"method": "segmentor", "threshold": 0.5}
 
@@ -19,17 +19,6 @@ def _open(folder: Path, **settings: object) -> Iterator[Manifest]:
         yield manifest
     finally:
         manifest.close()
-
-
-@contextmanager
-def _no_file_beyond(size: int) -> Iterator[None]:
-    """A disk that takes no more: a write beyond so many bytes of a file fails."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def _filled(folder: Path) -> Path:
@@ -113,7 +102,7 @@ def test_a_full_disk_leaves_the_manifest_as_it_was(tmp_path: Path) -> None:
     before = path.read_bytes()
     with _open(tmp_path) as manifest:
         for room in (0, 1, 30):
-            with _no_file_beyond(len(before) + room), pytest.raises(OSError):
+            with full_disk(len(before) + room), pytest.raises(OSError):
                 manifest.end("c", DONE)
             assert path.read_bytes() == before
             assert manifest.entry("c").end is None

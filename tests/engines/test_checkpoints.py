@@ -1,11 +1,8 @@
 """Toy trainings that are stopped in every way but a kill, which tests/test_survival.py does for real."""
 
 import random
-import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +26,7 @@ from bundle.engines.checkpoints import (
 )
 from bundle.engines.durable import write_durably
 from bundle.engines.random_state import random_state, set_random_state
+from tests.disks import full_disk
 
 WIDTH = 8
 
@@ -87,17 +85,6 @@ def _train(directory: Path, *, epochs: int, stop_after: int = 0, width: int = WI
 def _equal(a: nn.Module, b: nn.Module) -> bool:
     theirs = b.state_dict()
     return all(torch.equal(value, theirs[name]) for name, value in a.state_dict().items())
-
-
-@contextmanager
-def _largest_file(size: int) -> Iterator[None]:
-    """As a full disk: no file may grow beyond this."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 4])
@@ -214,7 +201,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt):
         _train(tmp_path / "full", epochs=4, stop_after=2)
     before = {path.name: path.read_bytes() for path in newest_checkpoints(tmp_path / "full")}
-    with _largest_file(1000), pytest.raises(OSError, match=r"Expected room for checkpoint_3.pt .*; free some") as told:
+    with full_disk(1000), pytest.raises(OSError, match=r"Expected room for checkpoint_3.pt .*; free some") as told:
         _train(tmp_path / "full", epochs=4)
     assert "\n" not in str(told.value)
     assert {path.name: path.read_bytes() for path in newest_checkpoints(tmp_path / "full")} == before

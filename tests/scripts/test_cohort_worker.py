@@ -1,9 +1,7 @@
 """A worker's results appear whole or not at all, lie below the output folder, and say nothing of the patient."""
 
 import os
-import resource
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from bundle.data.errors import MammogramError
 from bundle.data.manifest import DONE, FAILED, REFUSED
 from scripts import cohort, cohort_worker
 from scripts.cohort_worker import STOP, Worker, WorkerSettings, study_folder, view_folder
+from tests.disks import full_disk
 from tests.reports.study_exam import OPTIONS, write_results, write_view
 from tests.scripts.dicomweb_service import DicomwebService
 from tests.scripts.watch_archive import MemoryArchive
@@ -49,16 +48,6 @@ def _inputs(tmp_path: Path) -> list[CohortView]:
         write_view(tmp_path / "in" / folder / "x.dcm", "L", "CC", **SECRETS)
     (tmp_path / "in" / "cut.dcm").write_bytes((tmp_path / "in" / "a" / "x.dcm").read_bytes()[:5000])
     return views_of_input(str(tmp_path / "in"))
-
-
-@contextmanager
-def _full_disk(size: int) -> Iterator[None]:
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -99,7 +88,7 @@ def test_the_same_view_gives_the_same_hash_and_what_is_there_is_kept(worker: Wor
 @pytest.mark.parametrize("size", [0, 100, 1000])
 def test_a_full_disk_stops_the_run_and_leaves_nothing_behind(worker: Worker, tmp_path: Path, size: int) -> None:
     view = _inputs(tmp_path)[0]
-    with _full_disk(size):
+    with full_disk(size):
         outcome = worker.view(view)
     assert outcome.end == STOP
     assert "Expected room for results" in outcome.reason

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from scripts import determinism
-from scripts.determinism import METHODS, Setting, compare, crops, differences, main, markdown, settings_of, threads_of
+from scripts.determinism import METHODS, Setting, compare, crops, differences, main, markdown, settings_of
+from scripts.threads import threads_of
 
 # Largest difference of a logit: in float32 for whatever changes but the precision, and between the two precisions.
 FLOAT32, BFLOAT16 = 1e-4, 0.5
