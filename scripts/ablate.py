@@ -39,6 +39,7 @@ from scripts.ablate_variants import FULL, Variant, all_variants, chosen_variants
 from scripts.benchmark import rendered_cases, score
 from scripts.benchmark_real import LEARNED_LEVELS
 from scripts.benchmark_systems import Networks, learned_systems, tuned_rows
+from scripts.config_values import plain
 from scripts.shipped import ROOT, shipped_inferers
 from scripts.train_weights import train
 
@@ -229,7 +230,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.normals:
         held_out = held_out_exams(exams_of(arguments.normals, arguments.exams), arguments.held_out)
         excluded = [Path(path).name for paths in held_out.values() for path in paths]
-        normals = {"dataset_dir": str(arguments.normals.resolve()), "exclude": excluded}
+        normals = {"dataset_dir": str(arguments.normals.resolve()), "exclude": plain(excluded)}
     chosen = chosen_variants(
         all_variants(config, seed=arguments.seed),
         arguments.variants,

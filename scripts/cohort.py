@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from bundle.data.cohort import FETCHED, CohortView, studies_of, views_of_archive, views_of_input
+from bundle.data.errors import printable
 from bundle.data.manifest import DONE, ENDS, FAILED, REFUSED, Entry, Manifest, read_history
 from scripts import dicom_results, segment, segment_dicom
 from scripts.cohort_pool import RayPool
@@ -26,10 +27,12 @@ from scripts.cohort_run import CohortRun
 from scripts.cohort_settings import result_settings
 from scripts.cohort_worker import STUDIES, VIEWS, WORK, Outcome, WorkerSettings
 from scripts.command import one_line_errors
+from scripts.config_values import Expression
 from scripts.segment_view import ViewSegmenter, quiet
 from scripts.watch import terminated_like_interrupted
 
 INTERRUPTED = 130
+CPU = Expression("$torch.device('cpu')")
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -109,7 +112,7 @@ def worker_settings(arguments: argparse.Namespace) -> WorkerSettings:
     """
     options = segment.overrides(arguments)
     if device(arguments) == "cpu":
-        options["device"] = "$torch.device('cpu')"
+        options["device"] = CPU
     return WorkerSettings(
         folder=os.path.abspath(arguments.output_dir),
         options=options,
@@ -164,10 +167,10 @@ class Progress:
     def __call__(self, key: str, outcome: Outcome, again: bool) -> None:
         """Tell what came of a view or study."""
         for remark in outcome.remarks:
-            self.bar.write(f"warning: {remark}")
+            self.bar.write(printable(f"warning: {remark}"))
         if outcome.end != DONE:
             said = "tried, and will be again" if again else outcome.end
-            self.bar.write(f"{said}: {self.paths.get(key, key)}: {outcome.reason}")
+            self.bar.write(printable(f"{said}: {self.paths.get(key, key)}: {outcome.reason}"))
         if key in self.paths and not again:
             self.bar.update()
 
@@ -202,7 +205,7 @@ def run(arguments: argparse.Namespace) -> Counter[str]:
     if arguments.price_only:
         print(price([view.path for view in views if view.instance is None], settings, worker_count(arguments)))
         raise SystemExit(0)
-    ViewSegmenter({**settings.options, "device": "$torch.device('cpu')"})  # says now what is wrong with an option
+    ViewSegmenter({**settings.options, "device": CPU})  # says now what is wrong with an option
     with closing(Manifest(folder, result_settings(settings, device(arguments)))) as manifest:
         if arguments.retry:
             manifest.forgive(key for key, entry in manifest.entries.items() if entry.end in (REFUSED, FAILED))
@@ -235,7 +238,7 @@ def tell_status(views: Iterable[CohortView], entries: Mapping[str, Entry]) -> Co
         entry = entries.get(view.key, Entry())
         ends[entry.end or ""] += 1
         if entry.end in (REFUSED, FAILED):
-            print(f"{entry.end}: {view.path}: {entry.reason}")
+            print(printable(f"{entry.end}: {view.path}: {entry.reason}"))
     return ends
 
 

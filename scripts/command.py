@@ -7,6 +7,7 @@ from typing import Any
 from monai.bundle import ConfigWorkflow
 
 from bundle.data import root_mammogram_error
+from scripts.config_values import plain
 from scripts.shipped import ROOT
 
 
@@ -43,7 +44,7 @@ def open_config(name: str, options: dict[str, Any], **workflow: Any) -> ConfigWo
 
     Args:
         name: of the config.
-        options: its ids and their values.
+        options: its ids and their values, taken as they are but for `Expression`s.
         **workflow: arguments of `ConfigWorkflow`.
     """
     opened = ConfigWorkflow(
@@ -53,7 +54,7 @@ def open_config(name: str, options: dict[str, Any], **workflow: Any) -> ConfigWo
         workflow_type="infer",
         bundle_root=str(ROOT),
         **workflow,
-        **options,
+        **plain(options),
     )
     opened.initialize()
     return opened

@@ -34,6 +34,7 @@ from bundle.reports.fidelity_sheets import (
 )
 from bundle.transforms import RandInjectMicrocalcificationsd
 from scripts.command import refusal_line
+from scripts.config_values import plain
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "configs" / "train.yaml"
@@ -137,8 +138,8 @@ def training_pairs(arguments: argparse.Namespace) -> tuple[SyntheticPairDataset,
     parser.update(
         {
             "bundle_root": str(ROOT),
-            "dataset_dir": arguments.normals,
-            "phantom_dir": str(phantom_dir),
+            "dataset_dir": plain(arguments.normals),
+            "phantom_dir": plain(str(phantom_dir)),
             "phantom_count": 0 if arguments.normals else arguments.phantoms,
             "seed": arguments.seed,
         }

@@ -26,6 +26,7 @@ from bundle.data.labelled_views import LoadAnnotationd, labelled_views
 from bundle.functional.objects import Spacing
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.command import one_line_errors
+from scripts.config_values import plain
 from scripts.shipped import ROOT
 
 EXPORTED = "exported.json"
@@ -68,7 +69,7 @@ def export_pairs(arguments: argparse.Namespace, folder: Path) -> None:
     parser = ConfigParser(ConfigParser.load_config_files([str(ROOT / "configs" / "train.yaml")]))
     options = {"dataset_dir": arguments.normals, "window_px": arguments.window_px, "seed": arguments.seed}
     options |= {"phantom_count": arguments.phantom_count, "bundle_root": str(ROOT)}
-    parser.update(options)
+    parser.update(plain(options))
     dataset = parser.get_parsed_content("train::dataset")
     settings = options | {"bundle_root": ""}
     made = (

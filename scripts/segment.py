@@ -16,17 +16,20 @@ from bundle.data.errors import refuse
 from bundle.data.files import read_json
 from bundle.data.studies import Study, group_studies
 from bundle.functional.findings import METHODS
+from bundle.functional.refinement_settings import RefinementSettings, change
 from scripts import dicom_results, segment_dicom
 from scripts.command import one_line_errors
+from scripts.config_values import Expression
 from scripts.segment_report import write_reports
 from scripts.segment_view import ViewSegmenter, quiet
 
 DEFAULT_METHOD = "augmentation"
+WRONG_OVERRIDES = "Expected overrides that are numbers or words, got others; tune again"
 KEEP_FIRST_PASS = {
     "_target_": "bundle.engines.first_pass.keep_first_pass",
-    "evaluator": "@evaluator",
-    "inferer": "@inferer",
-    "output_dir": "@output_dir",
+    "evaluator": Expression("@evaluator"),
+    "inferer": Expression("@inferer"),
+    "output_dir": Expression("@output_dir"),
 }
 """So that the page can show what the method changed; no part of inference.yaml, where nobody asks for a page."""
 
@@ -129,6 +132,18 @@ def tuned_settings(path: Path) -> dict[str, Any]:
         raise refuse(path, "Expected best.json of python -m scripts.tune, got none; tune first") from error
     if not isinstance(chosen["preset"], str) or not isinstance(chosen["overrides"], dict):
         raise refuse(path, "Expected a preset by name and overrides by setting, got others; tune again")
+    if not isinstance(chosen["threshold"], (int, float)):
+        raise refuse(path, "Expected a threshold that is a number, got none; tune again")
+    for name, value in chosen["overrides"].items():
+        # A config would make an object of what has a "_target_".
+        if not name.isidentifier() or name.startswith("_") or not isinstance(value, (int, float, str, type(None))):
+            raise refuse(path, WRONG_OVERRIDES)
+    try:
+        change(RefinementSettings(), **chosen["overrides"])
+    except TypeError as error:
+        raise refuse(path, WRONG_OVERRIDES) from error
+    except ValueError as error:
+        raise refuse(path, str(error)) from error
     return chosen
 
 

@@ -9,6 +9,7 @@ from monai.bundle import ConfigParser
 
 from bundle.functional.evidence import EvidenceSettings
 from bundle.inferers import EvidenceInferer
+from scripts.config_values import plain
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -52,7 +53,7 @@ def shipped_inferers(
     parser = _parser(method="ttgpr", **overrides)
     models = Path(models_dir) if models_dir else ROOT / "models"
     paths = {"network::path": models / "model.pt", "generator::path": models / "generator_ema.pt"}
-    parser.update({id: str(path) for id, path in paths.items()})
+    parser.update({id: plain(str(path)) for id, path in paths.items()})
     names = ("segmentor_inferer", "refined_inferer", "network")
     segment, refine, network = (parser.get_parsed_content(name) for name in names)
     return segment, refine, network

@@ -23,6 +23,7 @@ from bundle.data.real_backgrounds import exams_of
 from bundle.data.whole_files import write_whole
 from bundle.reports.figures import png
 from bundle.reports.losses import loss_curves
+from scripts.config_values import plain
 from scripts.shipped import ROOT
 
 STAGES = ("base", "segmentor", "folds", "generator")
@@ -65,7 +66,7 @@ def train_folds(
         held_out = names[number::count]
         excluded = [Path(path).name for exam in held_out for path in exams[exam]]
         print(f"Fold {number + 1} of {count}: without {', '.join(held_out)}", flush=True)
-        fold = {**options, "initial_weights": base.resolve(), "exclude": excluded}
+        fold = {**options, "initial_weights": base.resolve(), "exclude": plain(excluded)}
         weights = train("train", output_dir / f"fold_{number + 1}", "model.pt", fold)
         for exam in held_out:
             write_whole(output_dir / f"{exam}.pt", partial(shutil.copyfile, weights))
