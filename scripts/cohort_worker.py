@@ -19,7 +19,7 @@ import torch
 from bundle.data.archive_answers import ArchiveAwayError, ArchiveRefusedError
 from bundle.data.cohort import CohortStudy, CohortView
 from bundle.data.dicom_results import read_header
-from bundle.data.errors import refuse, root_mammogram_error
+from bundle.data.errors import line_start, reason_of, refuse, root_mammogram_error
 from bundle.data.find import RESULTS
 from bundle.data.manifest import DONE, FAILED, REFUSED
 from bundle.data.whole_files import place_whole, write_whole
@@ -190,10 +190,9 @@ def ending(error: Exception, paths: set[str]) -> tuple[str, str]:
         paths: of the files that it may be about; they begin its line, and do not belong into the manifest.
     """
     if (refusal := root_mammogram_error(error)) is not None:
-        told = str(refusal)
-        for path in paths:
-            told = told.removeprefix(f"{path}: ")
-        return REFUSED, told
+        line = str(refusal)
+        about = max(paths, key=lambda path: (line.startswith(line_start(path)), len(path)), default="")
+        return REFUSED, reason_of(refusal, about)
     if isinstance(error, ArchiveAwayError):
         return STOP, str(error)
     if isinstance(error, ArchiveRefusedError):

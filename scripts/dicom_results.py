@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from bundle.data import MammogramError, find_mammograms
 from bundle.data.dicom_cad_sr import mammography_cad_sr
+from bundle.data.dicom_file import silent_pydicom
 from bundle.data.dicom_results import (
     Placement,
     ViewResults,
@@ -102,7 +103,8 @@ def write_study(views: Sequence[ViewResults], results_dir: Path, objects: Sequen
 def _written(path: Path, build: Callable[[], Dataset]) -> list[str]:
     """Write an object; or a line where the source's header allows none, which repeats nothing of it."""
     try:
-        write_dicom(path, build())
+        with silent_pydicom():
+            write_dicom(path, build())
     except MammogramError as error:
         return [str(error)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

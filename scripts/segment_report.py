@@ -107,7 +107,10 @@ def _panel(path: str, findings: Mapping[str, Path], options: Mapping[str, Any]) 
     identity = source_id(path)
     if identity not in findings:
         raise refuse(path, "Expected findings, found none; segment the view again")
-    maps = read_view_maps(findings[identity])
+    try:
+        maps = read_view_maps(findings[identity])
+    except MammogramError as error:
+        raise refuse(path, reason_of(error, findings[identity])) from error
     if maps.mask.shape != image.shape:
         raise refuse(path, "Expected findings of the view's size, got another; segment the view again")
     try:

@@ -15,8 +15,10 @@ from tqdm import tqdm
 
 from bundle.baselines.virtual_normal import VirtualNormalInferer
 from bundle.data import LoadMammogramd, MammogramError, find_mammograms
+from bundle.data.dicom_file import silent_pydicom
 from bundle.data.dicom_results import Placement, new_uid, read_header, write_dicom
 from bundle.data.dicom_virtual_normal import burned_in, stored_greys, virtual_normal_image
+from bundle.data.errors import printable
 from bundle.data.mammogram_reader import sniff
 from bundle.data.whole_files import write_whole
 from bundle.functional.windows import window_origins
@@ -97,8 +99,9 @@ def write_view(path: str, folder: Path, normal: np.ndarray, series_uid: str, num
     name = png_path(path, folder)
     greys = (burned_in(stored_greys(normal)) // 16).astype(np.uint8)
     if sniff(path) == "dicom":
-        image = virtual_normal_image(read_header(path), normal, Placement(series_uid, SERIES_NUMBER, number))
-        write_dicom(name.with_suffix(".dcm"), image)
+        with silent_pydicom():
+            image = virtual_normal_image(read_header(path), normal, Placement(series_uid, SERIES_NUMBER, number))
+            write_dicom(name.with_suffix(".dcm"), image)
     # The last to be written says that a view is done.
     write_whole(name, lambda temporary: Image.fromarray(greys).save(str(temporary), format="PNG"))
 
@@ -138,7 +141,7 @@ def make_all(arguments: argparse.Namespace) -> list[str]:
         except MammogramError as error:
             refused.append(str(error))
             continue
-        tqdm.write(f"{Path(path).name}: {price(view, inferer)}")
+        tqdm.write(f"{printable(Path(path).name)}: {price(view, inferer)}")
         normal = inferer(view, hidden=None if hidden is None else hidden(view))
         write_view(path, arguments.output_dir, np.asarray(normal.cpu())[0, 0], series_uid, number)
     return refused

@@ -13,7 +13,7 @@ from bundle.data.archive_answers import ArchiveAwayError, ArchiveRefusedError, I
 from bundle.data.archive_journal import Journal, hashed
 from bundle.data.archive_objects import give_own_uids, object_uid, own_series_uid, own_sop_uid
 from bundle.data.dicom_results import read_header
-from bundle.data.errors import MammogramError, refuse
+from bundle.data.errors import MammogramError, reason_of, refuse
 from scripts.dicom_results import KINDS
 
 FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
@@ -230,7 +230,8 @@ class Worker:
                     raise refuse(path, "Expected the view that was asked for, got another; check the archive")
             except (ArchiveRefusedError, MammogramError) as error:
                 path.unlink(missing_ok=True)
-                reasons[hashed(view.sop_uid)] = str(error).removeprefix(f"{path}: ")
+                reason = reason_of(error, path) if isinstance(error, MammogramError) else str(error)
+                reasons[hashed(view.sop_uid)] = reason
         return reasons
 
     def _store(self, batch: Batch, folder: str) -> None:

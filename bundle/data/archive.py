@@ -1,8 +1,10 @@
 """A DICOM archive over DICOMweb (PS3.18): search (QIDO-RS), fetch (WADO-RS) and store (STOW-RS); needs requests.
 
 Answers hold names and dates of patients; nothing of an answer but UIDs and status codes leaves this module's functions.
+What stands in their place may be anything: what is no UID is never asked for, and what is no code is not repeated.
 """
 
+import re
 import uuid
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +12,9 @@ from urllib.parse import urlsplit
 import requests
 
 from .archive_answers import (
+    EVIDENCE,
+    SERIES_SEQUENCE,
+    SOP_SEQUENCE,
     ArchiveAwayError,
     ArchiveRefusedError,
     Instance,
@@ -30,6 +35,12 @@ DICOM = "application/dicom"
 STUDY_UID, SERIES_UID, SOP_UID, SOP_CLASS = "0020000D", "0020000E", "00080018", "00080016"
 STUDY_INSTANCES = "00201208"
 FAILED_SOP_SEQUENCE, FAILURE_REASON = "00081198", "00081197"
+SEQUENCES = (EVIDENCE, SERIES_SEQUENCE, SOP_SEQUENCE, FAILED_SOP_SEQUENCE)
+UID = re.compile(r"[0-9][0-9.]{0,63}")
+"""PS3.5 9.1, less strictly: no part of a URL that leads elsewhere, as .. does."""
+COUNT = re.compile(r"[0-9]{1,9}")
+MAX_CODE = 65535
+"""Of the value representation US."""
 
 
 class Archive:
@@ -77,8 +88,7 @@ class Archive:
                 f"Expected the root of a DICOMweb service at {self.url}, {error}; correct --archive (Orthanc's ends in "
                 "/dicom-web)"
             ) from None
-        counts = {uid: first_value(item, STUDY_INSTANCES) for uid, item in found.items()}
-        return {uid: int(count) if str(count).isdigit() else None for uid, count in counts.items()}
+        return {uid: _count(first_value(item, STUDY_INSTANCES)) for uid, item in found.items()}
 
     def instances(self, study_uid: str) -> list[Instance]:
         """All objects of a study.
@@ -86,7 +96,7 @@ class Archive:
         Raises:
             ArchiveAwayError, ArchiveRefusedError: as `studies`.
         """
-        found = self._search(f"studies/{study_uid}/instances", {}, key=SOP_UID)
+        found = self._search(f"{_path(study_uid)}/instances", {}, key=SOP_UID)
         return [
             Instance(uid, str(first_value(item, SERIES_UID)), str(first_value(item, SOP_CLASS) or ""))
             for uid, item in found.items()
@@ -110,8 +120,8 @@ class Archive:
             ArchiveAwayError, ArchiveRefusedError: as `studies`.
         """
         path = f"{_path(study_uid, instance)}/metadata"
-        items = data_sets(self._ask("GET", path, headers={"Accept": DICOM_JSON}).content)
-        return frozenset(uid for item in items for uid in evidence_uids(item))
+        items = _well_formed(self._ask("GET", path, headers={"Accept": DICOM_JSON}).content)
+        return frozenset(uid for item in items for uid in evidence_uids(item) if _is_uid(uid))
 
     def store(self, study_uid: str, content: bytes) -> None:
         """Store a whole file in its study.
@@ -125,20 +135,24 @@ class Archive:
             [f"--{boundary}\r\nContent-Type: {DICOM}\r\n".encode(), content, f"--{boundary}--\r\n".encode()]
         )
         headers = {"Content-Type": f'multipart/related; type="{DICOM}"; boundary={boundary}', "Accept": DICOM_JSON}
-        answer = data_sets(self._ask("POST", f"studies/{study_uid}", headers=headers, data=body).content)
-        for item in answer:
-            if failures := item.get(FAILED_SOP_SEQUENCE, {}).get("Value"):
-                raise ArchiveRefusedError(f"got failure reason {first_value(failures[0], FAILURE_REASON)} on storing")
+        for item in _well_formed(self._ask("POST", _path(study_uid), headers=headers, data=body).content):
+            if (failure := first_value(item, FAILED_SOP_SEQUENCE)) is not None:
+                raise ArchiveRefusedError(
+                    f"got failure reason {_code(first_value(failure, FAILURE_REASON))} on storing"
+                )
 
     def _search(self, path: str, query: dict[str, str], *, key: str) -> dict[str, dict[str, Any]]:
-        """All pages of a search, by a UID; the last brings nothing new, since some archives cap their pages."""
+        """All pages of a search, by a UID; the last brings nothing new, since some archives cap their pages.
+
+        Entries whose UID is none count for the pages, and are left out.
+        """
         found: dict[str, dict[str, Any]] = {}
         while True:
             page = {"limit": str(PAGE), "offset": str(len(found))}
-            items = data_sets(self._ask("GET", path, headers={"Accept": DICOM_JSON}, params=query | page).content)
+            items = _well_formed(self._ask("GET", path, headers={"Accept": DICOM_JSON}, params=query | page).content)
             new = {str(uid): item for item in items if (uid := first_value(item, key)) and str(uid) not in found}
             if not new:
-                return found
+                return {uid: item for uid, item in found.items() if _is_uid(uid)}
             found |= new
 
     def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
@@ -160,5 +174,38 @@ class Archive:
         return response
 
 
-def _path(study_uid: str, instance: Instance) -> str:
-    return f"studies/{study_uid}/series/{instance.series_uid}/instances/{instance.sop_uid}"
+def _path(study_uid: str, instance: Instance | None = None) -> str:
+    """Of a study or an object of it, below the root of the service; refused if a UID is none."""
+    if not all(map(_is_uid, (study_uid, *((instance.series_uid, instance.sop_uid) if instance else ())))):
+        raise ArchiveRefusedError("got no UID of digits and points in a listing")
+    study = f"studies/{study_uid}"
+    return f"{study}/series/{instance.series_uid}/instances/{instance.sop_uid}" if instance else study
+
+
+def _is_uid(text: str) -> bool:
+    return UID.fullmatch(text) is not None
+
+
+def _count(value: Any) -> int | None:
+    return int(value) if COUNT.fullmatch(str(value)) else None
+
+
+def _code(value: Any) -> str:
+    return str(value) if type(value) is int and 0 <= value <= MAX_CODE else "(no code)"
+
+
+def _well_formed(content: bytes) -> list[dict[str, Any]]:
+    """Data sets of an answer, without elements that are none."""
+    try:
+        return [_elements(item) for item in data_sets(content)]
+    except RecursionError:
+        raise ArchiveRefusedError("got no DICOM JSON") from None
+
+
+def _elements(item: Any) -> dict[str, Any]:
+    """Elements that hold a list of values; what is no data set in a sequence has none."""
+    return {
+        tag: {"Value": [_elements(value) if tag in SEQUENCES else value for value in element["Value"]]}
+        for tag, element in (item.items() if isinstance(item, dict) else ())
+        if isinstance(element, dict) and isinstance(element.get("Value"), list)
+    }

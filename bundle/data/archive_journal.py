@@ -17,8 +17,8 @@ NAME = "journal.jsonl"
 
 
 def hashed(uid: str) -> str:
-    """Short name of a UID: 16 hexadecimal digits."""
-    return hashlib.sha256(uid.encode()).hexdigest()[:16]
+    """Short name of a UID or path, which may hold bytes that are no UTF-8: 16 hexadecimal digits."""
+    return hashlib.sha256(uid.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 @dataclass

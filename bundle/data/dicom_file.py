@@ -11,7 +11,7 @@ import pydicom
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 
-from .errors import OUT_OF_MEMORY, MammogramError, refuse
+from .errors import OUT_OF_MEMORY, MammogramError, raise_alone, refuse
 from .files import ANY_SIZE, check_file
 from .limits import MAX_HEADER_BYTES, MAX_HEADER_READS, MAX_SEQUENCE_BYTES, MAX_SEQUENCE_ITEMS, MAX_VIEW_BYTES
 
@@ -26,8 +26,21 @@ BYTES_PER_READ = 4096
 
 
 @contextmanager
+def silent_pydicom() -> Iterator[None]:
+    """Hold back warnings and pydicom's log lines, which repeat header values."""
+    logger = logging.getLogger("pydicom")
+    was_disabled, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = was_disabled
+
+
+@contextmanager
 def quiet_pydicom(path: Path) -> Iterator[None]:
-    """Hold back pydicom's warnings, and turn whatever it raises into one line that repeats no header value.
+    """As `silent_pydicom`, and turn whatever is raised into one line that repeats no header value.
 
     Args:
         path: the file, for the message.
@@ -35,21 +48,16 @@ def quiet_pydicom(path: Path) -> Iterator[None]:
     Raises:
         MammogramError: instead of any other exception in the block.
     """
-    logger = logging.getLogger("pydicom")
-    was_disabled, logger.disabled = logger.disabled, True
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silent_pydicom():
             yield
     except MammogramError:
         raise
-    except MemoryError as error:
-        raise refuse(path, OUT_OF_MEMORY) from error
+    except MemoryError:
+        raise_alone(refuse(path, OUT_OF_MEMORY))
     except Exception as error:
         reason = f"Expected a readable DICOM file, parsing ended in {type(error).__name__}"
-        raise refuse(path, f"{reason}; it is damaged or truncated, copy or export it again") from error
-    finally:
-        logger.disabled = was_disabled
+        raise_alone(refuse(path, f"{reason}; it is damaged or truncated, copy or export it again"))
 
 
 def parse_dicom(path: Path, *, pixels: bool = False, keywords: Sequence[str] = ()) -> FileDataset:

@@ -40,8 +40,8 @@ SYNTHETIC_NAMES = re.compile(r"c-?view|s-?view|v-?preview|insight 2d|synthe(size
 CONTRAST_TYPES = {"LOW_ENERGY", "HIGH_ENERGY", "SUBTRACTION", "RECOMBINED"}
 LOSSY_SYNTAXES = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81)}
 """Syntaxes that are lossy whatever the header says: JPEG Baseline and Extended, near-lossless JPEG-LS."""
-MAX_CS_CHARS, MAX_LO_CHARS = 16, 64
-"""Longest values of code strings and long strings (PS3.5 6.2)."""
+MAX_LO_CHARS = 64
+"""Longest value of a long string (PS3.5 6.2)."""
 DECLARED = {
     "burned-in annotation": ("BurnedInAnnotation", "YES"),
     "breast implant": ("BreastImplantPresent", "YES"),
@@ -164,8 +164,7 @@ def laterality(header: Dataset) -> str:
 
 def manufacturer(header: Dataset) -> str:
     """Maker of the equipment in ASCII; "" where the value is longer than one may be or not printable."""
-    named = str(header.get("Manufacturer") or "").strip("\0 ")
-    return re.sub(r"[^\x20-\x7e]", "", named) if _is_whole(named, MAX_LO_CHARS) else ""
+    return re.sub(r"[^\x20-\x7e]", "", whole(header.get("Manufacturer")))
 
 
 def remarks(header: Dataset) -> str:
@@ -207,23 +206,21 @@ def text(header: Dataset, keyword: str) -> str:
     return str(value).strip().upper() if isinstance(value, str) else ""
 
 
-def quoted(value: str, *, most: int = MAX_CS_CHARS) -> str:
-    """A text of a header for an error's line.
+def quoted(code: str) -> str:
+    """A code string of a header for an error's line: in quotes, or words in its place if it is none (PS3.5 6.2).
 
-    Args:
-        value: the text.
-        most: characters that its kind of element may have (PS3.5 6.2).
-
-    Returns:
-        The text in quotes; words in its place where a forged length may have put other elements into it, such as the
-        patient's name.
+    A forged length may have put other elements into it, such as the patient's name.
     """
-    return repr(value) if _is_whole(value, most) else "a damaged value"
+    return repr(code) if re.fullmatch("[A-Z0-9_ ]{1,16}", code) else "a damaged value"
 
 
-def _is_whole(value: str, most: int) -> bool:
-    """Whether no other element is in a text: those begin with bytes that no text has."""
-    return len(value) <= most and value.isprintable()
+def whole(value: Any, *, most: int = MAX_LO_CHARS) -> str:
+    """A text of a header that no other element is in; "" for what is longer than it may be, not printable or no text.
+
+    An element that a forged length put into a text begins with bytes that no text has.
+    """
+    text = value.strip("\0 ") if isinstance(value, str) else ""
+    return text if len(text) <= most and text.isprintable() else ""
 
 
 def values(header: Dataset, keyword: str) -> list[Any]:

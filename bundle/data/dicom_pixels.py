@@ -17,8 +17,8 @@ from ..functional.presentation import (
 )
 from .codec import DecodingError, MissingDecoderError, decode_frame
 from .codestream import first_frame, frame_size, is_complete, jpeg_scans
-from .dicom_header import MAX_LO_CHARS, is_raw, quoted, text, values
-from .errors import MammogramError, refuse
+from .dicom_header import is_raw, quoted, text, values, whole
+from .errors import MammogramError, raise_alone, refuse
 from .limits import MAX_JPEG_SCANS
 
 Path = str | PathLike[str]
@@ -89,8 +89,8 @@ def decode(dataset: Dataset, *, path: Path) -> npt.NDArray[np.integer]:
         pixels = decode_with_itk(dataset, path=path)
     except (MammogramError, MemoryError):
         raise
-    except Exception as error:
-        raise refuse(path, "Expected decodable pixel data, it is damaged; copy or export the file again") from error
+    except Exception:
+        raise_alone(refuse(path, "Expected decodable pixel data, it is damaged; copy or export the file again"))
     if pixels.shape != (dataset.Rows, dataset.Columns):
         raise refuse(
             path, f"Expected {dataset.Rows} x {dataset.Columns} pixels, decoded {pixels.shape}; export it again"
@@ -218,11 +218,14 @@ def _voi(
 
 
 def _names(luts: list[Dataset]) -> list[str]:
-    return [str(item.get("LUTExplanation") or "") for item in luts]
+    return [whole(item.get("LUTExplanation")) for item in luts]
 
 
 def _window_names(dataset: Dataset, count: int) -> list[str]:
-    names = [str(value) for value in values(dataset, "WindowCenterWidthExplanation")]
+    named = values(dataset, "WindowCenterWidthExplanation")
+    names = [whole(value) for value in named]
+    if any(value and not name for value, name in zip(named, names, strict=True)):
+        names = []  # What follows a damaged one may be of another element.
     return (names + [""] * count)[:count]
 
 
@@ -237,8 +240,9 @@ def _choose(voi: int | str, luts: list[str], windows: list[str], path: Path) -> 
             for index, name in enumerate(candidates):
                 if name.strip().upper() == voi.strip().upper():
                     return option, index
-    known = f"0 to {len(names) - 1} [{', '.join(quoted(name, most=MAX_LO_CHARS) for name in names)}]"
-    raise refuse(path, f"Expected one of the VOI transforms {known}, got {voi!r}; pass another --voi")
+    raise refuse(
+        path, f"Expected one of the VOI transforms 0 to {len(names) - 1} {names}, got {voi!r}; pass another --voi"
+    )
 
 
 def _invert_monochrome1(

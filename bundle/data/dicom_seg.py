@@ -24,6 +24,10 @@ MAX_FRACTION = 255
 SERIES_DESCRIPTION = "Microcalcifications (research, not for diagnosis)"
 
 
+PATIENT_GROUPS = (0x0010, 0x0012)
+"""Of the elements on a patient, and on a clinical trial."""
+
+
 def binary_segmentation(view: ViewResults, placement: Placement) -> Dataset:
     """The mask as a BINARY segmentation of one segment.
 
@@ -75,11 +79,11 @@ def _segmentation(
 
 
 def anonymous_source(header: Dataset) -> Dataset:
-    """The header with patient and study empty, for a library that may repeat what it is given in a message."""
+    """The header with patient and study empty, for a library that copies more of the patient and may repeat it."""
     source = Dataset()
     source.file_meta = header.file_meta
     for element in header:
-        if element.keyword not in PATIENT_AND_STUDY:
+        if element.keyword not in PATIENT_AND_STUDY and element.tag.group not in PATIENT_GROUPS:
             source.add(element)
     for keyword in PATIENT_AND_STUDY:
         setattr(source, keyword, "")

@@ -2,17 +2,14 @@
 
 import re
 from os import PathLike, fspath
+from typing import NoReturn
 
-from ..functional.errors import MammogramError
+from ..functional.errors import MammogramError, printable, refuse
 
 __all__ = [
-    "OUT_OF_MEMORY", "MammogramError", "MammogramWarning", "line_start", "printable", "reason_of", "refuse",
-    "root_mammogram_error",
+    "OUT_OF_MEMORY", "MammogramError", "MammogramWarning", "line_start", "printable", "raise_alone", "reason_of",
+    "refuse", "root_mammogram_error",
 ]  # fmt: skip
-
-MAX_REASON_CHARS = 1000
-"""A header may hold any amount of text; a line is to be read by people."""
-
 
 OUT_OF_MEMORY = "Expected a file that fits in memory, ran out of it; free some, or leave the file out"
 
@@ -21,36 +18,16 @@ class MammogramWarning(UserWarning):
     """A file that is read although it is unusual for the method, in one line."""
 
 
-def printable(text: str | PathLike[str]) -> str:
-    r"""A text or path as one line that any terminal and file takes, otherwise unchanged.
-
-    Names of files may hold line feeds, escape sequences and bytes that are no UTF-8 (surrogates in Python).
+def raise_alone(refusal: MammogramError) -> NoReturn:
+    """Raise an error without what led to it: exceptions of libraries repeat values of the file.
 
     Args:
-        text: any.
-
-    Returns:
-        The text with runs of white space as single spaces, and what cannot be printed as \x1b, \u202e or \udcff.
+        refusal: from `refuse`.
     """
-    line = " ".join(fspath(text).split())
-    if line.isprintable():
-        return line
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
-
-
-def refuse(path: str | PathLike[str], reason: str) -> MammogramError:
-    """Build the one-line error for a file.
-
-    Args:
-        path: the file, named as the user named it.
-        reason: rule, value and remedy.
-
-    Returns:
-        The error, to be raised by the caller; its line is `printable`.
-    """
-    if len(reason) > MAX_REASON_CHARS:
-        reason = f"{reason[:MAX_REASON_CHARS]}..."
-    return MammogramError(printable(f"{fspath(path)}: {reason}"))
+    try:
+        raise refusal from None
+    finally:
+        refusal.__context__ = None
 
 
 def line_start(path: str | PathLike[str]) -> str:
@@ -59,13 +36,14 @@ def line_start(path: str | PathLike[str]) -> str:
 
 
 def reason_of(error: MammogramError, path: str | PathLike[str]) -> str:
-    """What the error of a file says, without the file's name, which may be a patient's.
+    """What the error of a file says, without the name of any file, which may be a patient's.
 
     Args:
         error: from `refuse`.
-        path: the file, as it was given there.
+        path: the file, as it was given there; an error of another file, such as one beside it, loses that name.
     """
-    return str(error).removeprefix(line_start(path))
+    line, start = str(error), line_start(path)
+    return line[len(start) :] if line.startswith(start) else line[line.rfind(": Expected ") + 1 :].lstrip()
 
 
 def root_mammogram_error(error: BaseException) -> MammogramError | None:

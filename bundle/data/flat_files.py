@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from .errors import MammogramError, refuse
+from .errors import MammogramError, raise_alone, refuse
 from .flat_checks import check_flat
 from .view import View, check_pixels, check_size, checked_spacing
 
@@ -52,7 +52,7 @@ def read_flat_image(
         raise
     except Exception as error:
         reason = f"Expected a readable image, decoding ended in {type(error).__name__}"
-        raise refuse(path, f"{reason}; it is damaged or truncated, export it again") from error
+        raise_alone(refuse(path, f"{reason}; it is damaged or truncated, export it again"))
     check_pixels(pixels, path=path)
     return View(pixels=pixels, spacing_mm=spacing)
 

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from .errors import MammogramError, refuse
+from .errors import MammogramError, raise_alone, refuse
 from .files import check_file, read_start
 from .limits import MAX_GZIP_MEMBERS, MAX_NIFTI_OFFSET, MAX_VIEW_BYTES
 from .view import FileGrid, View, check_pixels, check_size, checked_spacing
@@ -88,7 +88,7 @@ def load_nifti(path: Path, dtype: npt.DTypeLike | None = None) -> NiftiImage:
         raise
     except Exception as error:
         reason = f"Expected a readable NIfTI file, loading ended in {type(error).__name__}"
-        raise refuse(path, f"{reason}; it is damaged or truncated, export it again") from error
+        raise_alone(refuse(path, f"{reason}; it is damaged or truncated, export it again"))
     finally:
         logger.disabled = was_disabled
     return NiftiImage(values, axes, affine if np.isfinite(affine).all() else None, image.header.get_zooms())
@@ -142,8 +142,8 @@ def _check_voxels_beside(path: Path) -> None:
     beside = FilePath(fspath(path)).with_suffix(".img")
     try:
         check_file(beside, max_bytes=MAX_VIEW_BYTES)
-    except MammogramError as error:
-        raise refuse(path, f"Expected its voxels in {beside.name} beside it, found no such file; copy both") from error
+    except MammogramError:
+        raise_alone(refuse(path, "Expected its voxels in an .img beside it, found no such file; copy both"))
 
 
 def _end_of_voxels(header: Any, path: Path) -> int:

@@ -5,10 +5,13 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.valuerep import PersonName
 
 from .dicom_file import parse_dicom, quiet_pydicom
+from .dicom_header import whole
 from .errors import MammogramError
 from .find import find_mammograms
 from .mammogram_reader import sniff
@@ -20,6 +23,8 @@ PATIENT = {
     "StudyDate": "Date of the exam",
     "AccessionNumber": "Accession number",
 }
+MAX_PN_CHARS = 194
+"""Longest name: three groups of 64 characters and what is between them (PS3.5 6.2)."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +104,12 @@ def patient_facts(path: str) -> dict[str, str]:
         return {}
     header = _header(path, *PATIENT)
     with quiet_pydicom(path):
-        said = {name: str(header.get(keyword) or "").strip() for keyword, name in PATIENT.items()}
+        said = {name: whole(_text(header.get(keyword)), most=MAX_PN_CHARS) for keyword, name in PATIENT.items()}
     return {name: value for name, value in said.items() if value}
+
+
+def _text(value: Any) -> str:
+    return str(value) if isinstance(value, (str, PersonName)) else ""
 
 
 def source_id(path: str | os.PathLike[str]) -> str:

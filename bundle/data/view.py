@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from monai.utils.enums import MetaKeys, SpaceKeys
 
-from .errors import refuse
+from .errors import raise_alone, refuse
 
 Path = str | PathLike[str]
 
@@ -114,10 +114,8 @@ def checked_spacing(spacing_mm: Sequence[Any] | None, *, path: Path) -> tuple[fl
         raise refuse(path, f"Expected a pixel spacing, found none; {SPACING_REMEDY}")
     try:
         row_mm, column_mm = (float(value) for value in spacing_mm)
-    except (TypeError, ValueError) as error:
-        raise refuse(
-            path, f"Expected a pixel spacing (row, column), got a malformed value; {SPACING_REMEDY}"
-        ) from error
+    except (TypeError, ValueError):
+        raise_alone(refuse(path, f"Expected a pixel spacing (row, column), got a malformed value; {SPACING_REMEDY}"))
     if not all(MIN_SPACING_MM <= value <= MAX_SPACING_MM for value in (row_mm, column_mm)):
         allowed = f"{MIN_SPACING_MM} to {MAX_SPACING_MM} mm"
         raise refuse(path, f"Expected pixel spacing {allowed}, got {row_mm:g} x {column_mm:g}; {SPACING_REMEDY}")

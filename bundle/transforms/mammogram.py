@@ -12,7 +12,7 @@ from monai.transforms.transform import MapTransform
 from monai.utils import convert_to_numpy
 
 from ..functional.breast import breast_mask, windowed_view
-from ..functional.errors import MammogramError
+from ..functional.errors import refuse
 
 
 class BreastMaskd(MapTransform):
@@ -125,7 +125,7 @@ def _naming(image: Any) -> Iterator[None]:
         yield
     except ValueError as error:
         name = str(image.meta.get("filename_or_obj", "view")) if isinstance(image, MetaTensor) else "view"
-        raise MammogramError(f"{name}: {error}") from error
+        raise refuse(name, str(error)) from error
 
 
 def _spacing_mm(image: Any, given: tuple[float, float] | None) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from bundle.data import MammogramError, find_mammograms
 from bundle.data.dicom_file import parse_dicom, quiet_pydicom
 from bundle.data.dicom_header import check_header
 from bundle.data.dicom_results import read_header
-from bundle.data.errors import reason_of
+from bundle.data.errors import printable, reason_of
 from bundle.data.phantom import MG_FOR_PRESENTATION
 
 RULES = json.dumps(
@@ -54,7 +54,8 @@ class Intake:
     def refuse(self, path: str, reason: MammogramError | str) -> None:
         """Tell of a file that is left out."""
         self.refused[path] = reason_of(reason, path) if isinstance(reason, MammogramError) else reason
-        tqdm.write(f"refused: {path}: {self.refused[path]}")
+        name = path if path.isprintable() else printable(path)
+        tqdm.write(f"refused: {name}: {self.refused[path]}")
 
     def refuse_missing(self, given: Iterable[str], taken: Iterable[str], reason: str) -> None:
         """Tell of the files that a step was given and did not take."""

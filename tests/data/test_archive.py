@@ -4,6 +4,7 @@ import base64
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from traceback import format_exception
 from typing import Any
@@ -151,6 +152,91 @@ def test_an_object_that_is_not_taken_is_an_error(service: Service) -> None:
     service.answer = (202, "application/dicom+json", json.dumps(failed).encode())
     with pytest.raises(ArchiveRefusedError, match="failure reason 272"):
         Archive(service.url).store("1.2", CONTENT)
+
+
+@pytest.mark.parametrize("reason", ["SECRET\x1b[31m\nforged: done", 65536, -1, True, 1.5, [272], {"a": 1}, None])
+def test_a_reason_that_is_no_code_is_not_repeated(service: Service, reason: Any) -> None:
+    failed = {"00081198": {"Value": [{"00081197": {"Value": [reason]}}]}}
+    service.answer = (202, "application/dicom+json", json.dumps(failed).encode())
+    with pytest.raises(ArchiveRefusedError) as caught:
+        Archive(service.url).store("1.2", CONTENT)
+    assert str(caught.value) == "got failure reason (no code) on storing"
+
+
+@pytest.mark.parametrize("failed", [["SECRET"], [{"00081197": "SECRET"}], [{"00081197": {"Value": "SECRET"}}]])
+def test_an_odd_failure_is_one_too(service: Service, failed: list[Any]) -> None:
+    service.answer = (202, "application/dicom+json", json.dumps({"00081198": {"Value": failed}}).encode())
+    with pytest.raises(ArchiveRefusedError, match=r"^got failure reason \(no code\) on storing$"):
+        Archive(service.url).store("1.2", CONTENT)
+
+
+NO_UIDS = ["../../tools/shutdown?x=", "..", ".", "1.2/../3", "\ud800", "1.2\n", "1.²", "1." * 32 + "1", " 1.2", "1.2#"]
+
+
+@pytest.mark.parametrize("cap", [1, 2, 1000])
+def test_studies_whose_uid_is_none_are_left_out_and_hide_no_others(service: Service, cap: int) -> None:
+    service.studies, service.cap = ["1.1", *NO_UIDS, "1." * 31 + "10"], cap
+    assert list(Archive(service.url).studies()) == ["1.1", "1." * 31 + "10"]
+
+
+@pytest.mark.parametrize("uid", NO_UIDS)
+def test_what_is_no_uid_is_not_asked_for(service: Service, uid: str) -> None:
+    archive = Archive(service.url)
+    odd = (Instance(uid, "1.2.8"), Instance("1.2.9", uid))
+    calls = [lambda: archive.instances(uid), lambda: archive.store(uid, CONTENT), lambda: archive.fetch(uid, INSTANCE)]
+    calls += [partial(call, "1.2", instance) for call in (archive.fetch, archive.evidence) for instance in odd]
+    for call in calls:
+        with pytest.raises(ArchiveRefusedError, match=r"^got no UID of digits and points in a listing$"):
+            call()
+    assert service.asked == []
+
+
+def test_objects_whose_uid_is_none_are_left_out(service: Service) -> None:
+    listed = [{"00080018": {"Value": [uid]}, "0020000E": {"Value": ["1.2.8"]}} for uid in ("1.2.9", *NO_UIDS)]
+    service.answer = (200, "application/dicom+json", json.dumps(listed).encode())
+    assert Archive(service.url).instances("1.2") == [Instance("1.2.9", "1.2.8")]
+
+
+@pytest.mark.parametrize(
+    ("count", "read"),
+    [
+        (4, 4),
+        ("4", 4),
+        ("²", None),
+        ("٣", None),
+        (-1, None),
+        (1.5, None),
+        ("9" * 5000, None),
+        ([1], None),
+        (None, None),
+    ],
+)
+def test_a_count_that_is_none_is_unknown(service: Service, count: Any, read: int | None) -> None:
+    listed = [{"0020000D": {"Value": ["1.2"]}, "00201208": {"Value": [count]}}]
+    service.answer = (200, "application/dicom+json", json.dumps(listed).encode())
+    assert Archive(service.url).studies() == {"1.2": read}
+
+
+@pytest.mark.parametrize(
+    "element", ["text", 7, None, ["1.2.7"], {}, {"Value": "text"}, {"Value": {"a": 1}}, {"Value": []}]
+)
+def test_an_element_that_is_none_is_as_if_it_were_missing(service: Service, element: Any) -> None:
+    good = {"00080018": {"Value": ["1.2.9"]}, "0020000E": {"Value": ["1.2.8"]}}
+    service.answer = (200, "application/dicom+json", json.dumps([good | {"00080016": element}]).encode())
+    assert Archive(service.url).instances("1.2") == [Instance("1.2.9", "1.2.8", "")]
+    service.answer = (200, "application/dicom+json", json.dumps([{"0020000D": element, "00201208": element}]).encode())
+    assert Archive(service.url).studies() == {}
+    sequences = [{"Value": [{"00081115": {"Value": [{"00081199": {"Value": [element]}}]}}]}, {"Value": [element]}]
+    for evidence in (*sequences, element):
+        service.answer = (200, "application/dicom+json", json.dumps([{"0040A375": evidence}]).encode())
+        assert Archive(service.url).evidence("1.2", INSTANCE) == frozenset()
+
+
+@pytest.mark.parametrize("content", [b"[" * 100000, b'[{"0040A375":{"Value":' * 20000, b'[{"a":' + b"9" * 5000 + b"}]"])
+def test_an_answer_without_end_is_no_dicom_json(service: Service, content: bytes) -> None:
+    service.answer = (200, "application/dicom+json", content)
+    with pytest.raises(ArchiveRefusedError, match="got no DICOM JSON"):
+        Archive(service.url).studies()
 
 
 @pytest.mark.parametrize(

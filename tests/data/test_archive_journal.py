@@ -1,5 +1,6 @@
 """The journal survives what it is for: stops at any byte, second watchers, other methods."""
 
+import hashlib
 import json
 import os
 import stat
@@ -131,3 +132,9 @@ def test_lines_are_json_with_time_and_hash(tmp_path: Path) -> None:
     assert json.loads(line)["views"] == [hashed("1.2.3")]
     assert len(hashed("1.2.3")) == 16
     assert "1.2.3" not in line
+
+
+def test_names_that_are_no_utf_8_have_hashes_and_those_of_others_stay() -> None:
+    assert hashed("1.2.3") == "c47f5b18b8a430e6"
+    assert hashed("M\u00fcller.png") == hashlib.sha256("M\u00fcller.png".encode()).hexdigest()[:16]
+    assert hashed(os.fsdecode(b"M\xfcller.png")) == hashlib.sha256(b"M\xfcller.png").hexdigest()[:16]

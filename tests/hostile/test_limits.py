@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from bundle.data import limits
-from bundle.data.errors import MAX_REASON_CHARS
 from bundle.data.view import MAX_PIXELS
+from bundle.functional.errors import MAX_REASON_CHARS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "hostile_input.md").read_text(encoding="utf-8")
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}

@@ -87,7 +87,7 @@ def test_a_forged_length_of_a_name_of_a_window_lets_no_line_show_the_patient(tmp
     named = {**window, (0x0028, 0x1055): (b"LO", b"SOFT"), (0x0032, 0x1032): (b"PN", b"SECRET^DOCTOR")}
     path = tmp_path / "forged.dcm"
     path.write_bytes(meta(EXPLICIT_LITTLE) + data_set(named, lengths={(0x0028, 0x1055): 4 + len(swallowed)}))
-    assert _refusal(path, voi=3).endswith("0 to 0 [a damaged value], got 3; pass another --voi")
+    assert _refusal(path, voi=3).endswith("0 to 0 [''], got 3; pass another --voi")
     path.write_bytes(meta(EXPLICIT_LITTLE) + data_set({**named, (0x0032, 0x1032): None}))
     assert _refusal(path, voi=3).endswith("0 to 0 ['SOFT'], got 3; pass another --voi")
 
@@ -269,7 +269,7 @@ class TestTexts:
         for _ in range(100_000):
             nested = [nested]
         assert [described(value) for value in (nested, 16**60_000, "x" * 99, True, 3, 0.5)] == [
-            "list", "int", repr("x" * 40), "True", "3", "0.5",
+            "list", "int", "str", "True", "3", "0.5",
         ]  # fmt: skip
 
     def test_all_values_of_a_mask_are_not_listed(self) -> None:
@@ -300,7 +300,7 @@ class TestNames:
     @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../a", "a\\b", "a\0", "x" * 201, "\udcff" * 201])
     def test_names_that_lead_elsewhere_are_no_names(self, name: str) -> None:
         assert not is_plain_name(name)
-        assert is_plain_name("-a b..c\udcff")
+        assert is_plain_name("a- =b..c\udcff")
 
     @pytest.mark.parametrize(
         ("text", "line"),

@@ -108,6 +108,31 @@ def test_reasons_have_no_path_and_nothing_of_the_patient(worker: Worker, tmp_pat
         assert "SENTINEL" not in outcome.reason
 
 
+@pytest.mark.parametrize("name", [b"SENTINEL  JANE.dcm", b"SENTINEL\x1b[31m\n.dcm", b"SENTINEL\xfc.dcm"])
+def test_reasons_have_no_path_whatever_it_holds(worker: Worker, tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / "in" / os.fsdecode(name)
+    path.parent.mkdir()
+    write_view(tmp_path / "whole.dcm", "L", "CC")
+    path.write_bytes((tmp_path / "whole.dcm").read_bytes()[:5000])
+    views = views_of_input(str(path.parent))
+    told = worker.view(views[0])
+    assert told.end == REFUSED
+    assert told.reason.startswith("Expected")
+    assert "SENTINEL" not in told.reason
+
+
+def test_views_whose_names_are_no_utf_8_go_through(worker: Worker, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for position in ("CC", "MLO"):
+        path = tmp_path / "in" / os.fsdecode(b"M\xfcller\x1b[31m-%s.dcm" % position.encode())
+        write_view(tmp_path / "view.dcm", "L", position).rename(path)
+    views = views_of_input(str(tmp_path / "in"))
+    assert [worker.view(view).end for view in views] == [DONE, DONE]
+    (study,) = studies_of(views)
+    outcome = worker.study(study, {view.key: view for view in views}, frozenset(view.key for view in views))
+    assert outcome.end == DONE, outcome.reason
+
+
 def test_names_of_files_do_not_lead_out_of_the_folder(worker: Worker, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     name = "x..\\..\\%2e%2e;$(x) \n.dcm"

@@ -127,10 +127,13 @@ def test_nothing_of_the_patient_is_said_or_named(tmp_path: Path, capfd: Any, cap
 
 
 @pytest.mark.parametrize("kind", ["seg", "cad"])
-def test_malformed_values_are_copied_and_not_quoted(tmp_path: Path, capfd: Any, caplog: Any, kind: str) -> None:
+@pytest.mark.parametrize("keyword", ["PatientBirthDate", "StudyDate"])
+def test_malformed_values_are_copied_and_not_quoted(
+    tmp_path: Path, capfd: Any, caplog: Any, kind: str, keyword: str
+) -> None:
     if kind == "seg":
         pytest.importorskip("highdicom")
-    views, results = _study(tmp_path, PatientBirthDate="19600101", PatientSex="F ")
+    views, results = _study(tmp_path, PatientSex="F ", **{keyword: "19600101"})
     for path in views.iterdir():
         path.write_bytes(path.read_bytes().replace(b"19600101", b"SECRETXX"))
     _run(views, results, "--objects", kind)

@@ -1,10 +1,12 @@
 """The watcher brings every view through once, whatever dies and when, and says nothing of patients."""
 
+import json
 import os
 import shutil
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -258,6 +260,17 @@ def test_an_unreadable_file_is_refused(archive: MemoryArchive, tmp_path: Path, c
     journal.close()
 
 
+@pytest.mark.parametrize("name", ["out  of JANE", "out\x1b[31m\nJANE", os.fsdecode(b"out\xfcJANE")])
+def test_reasons_have_no_path_whatever_it_holds(archive: MemoryArchive, tmp_path: Path, name: str) -> None:
+    first, _ = _views(archive, A)
+    archive.files[A][first] = b"no DICOM at all"
+    _round(archive, tmp_path / name)
+    journal = Journal(tmp_path / name, method=METHOD)
+    assert journal.state(hashed(first)).reason.startswith("Expected")
+    assert "JANE" not in journal.state(hashed(first)).reason
+    journal.close()
+
+
 def test_nothing_of_the_patient_is_said_named_or_kept(archive: MemoryArchive, tmp_path: Path, capfd: Any) -> None:
     add_view(archive, tmp_path, study=B, PatientName="SECRETNAME", PatientID="SECRET-2", PatientBirthDate="19111111")
     out = tmp_path / "out"
@@ -421,6 +434,33 @@ def test_what_was_given_up_is_told_until_it_is_tried_again(tmp_path: Path, capsy
     command.main([*arguments, "--retry"])
     command.main(arguments)
     assert "given up" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("study", "instance"),
+    [
+        ({"0020000D": {"Value": ["\ud800"]}}, {}),
+        ({"0020000D": {"Value": ["../../tools/shutdown?x="]}}, {}),
+        ({"0020000D": {"Value": ["1.2"]}, "00201208": {"Value": ["²"]}}, {}),
+        ({"0020000D": {"Value": ["1.2"]}}, {"00080018": {"Value": ["1.3"]}, "00080016": "text"}),
+        ({"0020000D": {"Value": ["1.2"]}}, {"00080018": {"Value": ["\udc80"]}, "0020000E": 7}),
+    ],
+)
+def test_no_answer_ends_the_watcher(
+    study: dict[str, Any], instance: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    pytest.importorskip("highdicom")
+    pytest.importorskip("requests")
+    asked: list[str] = []
+
+    def answer(_: object, method: str, path: str, **__: Any) -> Any:
+        asked.append(path)
+        return SimpleNamespace(content=json.dumps([study] if path == "studies" else [instance]).encode())
+
+    monkeypatch.setattr("bundle.data.archive.Archive._ask", answer)
+    command.main(["--archive", "http://host/x", "--output-dir", str(tmp_path), "--once", "--method", METHOD])
+    assert capsys.readouterr().out.splitlines()[-1] == "done"
+    assert set(asked) <= {"studies", "studies/1.2/instances"}
 
 
 @pytest.mark.usefixtures("empty_archive")
