@@ -1,6 +1,7 @@
 """The data sets of a comparison, and what each case shows: its file, its patient, its generator's seed."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -32,7 +33,7 @@ class Seen:
 
     Attributes:
         images: SHA-256 of image files.
-        patients: patients or exams.
+        patients: SHA-256 of the names of patients or exams, from `digests_of`.
         seeds: (generator, first, stop) of rendered views.
     """
 
@@ -45,7 +46,7 @@ class Seen:
         if self.images & other.images:
             return f"the image with SHA-256 {min(self.images & other.images)[:12]}"
         if self.patients & other.patients:
-            return f"patient or exam {min(self.patients & other.patients)!r}"
+            return f"patient or exam with SHA-256 {min(self.patients & other.patients)[:8]}"
         for name, first, stop in self.seeds:
             for theirs, start, end in other.seeds:
                 if name == theirs and first < end and start < stop:
@@ -105,6 +106,11 @@ def all_seen(items: Iterable[Item]) -> Seen:
     )
 
 
+def digests_of(names: Iterable[str]) -> frozenset[str]:
+    """SHA-256 of names of patients or exams, as records keep them: a file's name may begin with a person's."""
+    return frozenset(hashlib.sha256(os.fsencode(name)).hexdigest() for name in names)
+
+
 @cache
 def content_of(path: str) -> str:
     """SHA-256 of a file."""
@@ -124,7 +130,7 @@ def shift_items(folder: Path, split: str, condition: str) -> tuple[Item, ...]:
         seed = case.parameters.seed
         load = partial(_rendered, paths["image"], paths["label"])
         one = Case(f"{case.patient} {condition}", case.patient, f"shift/{condition}", Path(paths["image"]).stem, load)
-        seen = Seen(patients=frozenset({case.patient}), seeds=(("shift", seed, seed + 1),))
+        seen = Seen(patients=digests_of([case.patient]), seeds=(("shift", seed, seed + 1),))
         items.append(Item(one, not case.calcified, paths["image"], seen))
     return tuple(items)
 
@@ -158,7 +164,7 @@ def real_dataset(
         made: dict[str, list[Item]] = {exam: [] for exam in exams}
         flat = [case for exam in exams for case in cases[exam]]
         for case, crop in zip(flat, crops_of(exams, **options), strict=True):
-            seen = Seen(images=frozenset({content_of(crop.path)}), patients=frozenset({crop.exam}))
+            seen = Seen(images=frozenset({content_of(crop.path)}), patients=digests_of([crop.exam]))
             made[crop.exam].append(Item(case, crop.injection is None, crop.path, seen))
         return {exam: tuple(members) for exam, members in made.items()}
 
@@ -216,7 +222,7 @@ def labelled_items(
             )
         files = [content_of(path) for path in (case.image, case.mask) if path is not None]
         one = Case(case.case, case.patient, name, fingerprint(files, spacing_mm), partial(_labelled, source, case))
-        seen = Seen(frozenset(files[:1]), frozenset({case.patient}))
+        seen = Seen(frozenset(files[:1]), digests_of([case.patient]))
         items.append(Item(one, truth.clean, case.image, seen))
     return tuple(items)
 

@@ -1,7 +1,7 @@
 """Train systems of the comparison, and record what they have seen: `python -m scripts.compare_train segai deepmica`.
 
 Each is trained by its config on synthetic pairs, into WEIGHTS_DIR/SYSTEM/model.pt, and goes on where it stopped.
-The record, training.json beside the weights, holds the SHA-256 of every image, patients and seeds; scripts.compare
+The record, training.json beside the weights, holds the SHA-256 of images and patients, and seeds; scripts.compare
 refuses to test on them. `--record FILE` writes the record of weights that were trained in another way, with the same
 options as that training had. See docs/compare.md.
 """
@@ -21,8 +21,9 @@ from bundle.data.phantom import phantom_seed
 from bundle.data.training_views import training_views
 from bundle.data.whole_files import write_whole
 from scripts.command import one_line_errors
-from scripts.compare_data import Seen, content_of
+from scripts.compare_data import Seen, content_of, digests_of
 from scripts.compare_systems import LOSSES, RECORD, digest_of, seen_of
+from scripts.config_values import plain
 from scripts.shipped import ROOT
 
 PHANTOMS, RENDERED = 24, 24
@@ -54,7 +55,7 @@ def seen_in_training(
     views = training_views(normals, phantom_dir="", phantom_count=0, exclude=exclude)
     paths = [str(view["image"]) for view in views]
     # As `exams_of` names exams of a folder.
-    patients = frozenset(Path(path).stem.split("_")[0] for path in paths)
+    patients = digests_of(Path(path).stem.split("_")[0] for path in paths)
     return Seen(frozenset(map(content_of, paths)), patients, seeds_of)
 
 
@@ -174,7 +175,7 @@ def main(argv: list[str] | None = None) -> None:
             options: dict[str, object] = {"epochs": arguments.epochs} if arguments.epochs else {}
             # Rendered views with masks are what the supervised reference learns from.
             if normals and entry.name != "supervised":
-                options |= {"dataset_dir": normals, "exclude": arguments.exclude}
+                options |= {"dataset_dir": normals, "exclude": plain(arguments.exclude)}
             seen = seen_in_training(entry, normals, exclude=arguments.exclude)
             if arguments.record is not None:
                 if not arguments.record.exists():

@@ -102,7 +102,9 @@ class Listing:
 
 def rule_of(line: str) -> str:
     """What an error's line asks for, without the file and the value: many files may break one rule."""
-    return line[max(line.find("Expected"), 0) :].split(",")[0]
+    # A folder may be called Expected_this: the reason alone stands behind a colon.
+    _, _, reason = line.partition(": Expected ")
+    return (f"Expected {reason}" if reason else line).split(",")[0]
 
 
 def split_counts(n: int, shares: Sequence[int]) -> list[int]:

@@ -109,7 +109,7 @@ def _named_vertices(roi: Any, where: str, path: str | PathLike[str]) -> tuple[st
     if isinstance(kind, bool) or kind not in (TYPE_POINT, TYPE_POLYGON):
         raise refuse(path, f"Expected {where} of type 19 (point) or 15 (polygon), got {described(kind)}; convert it")
     if not texts or (kind == TYPE_POINT and len(texts) != 1) or roi.get("NumberOfPoints", len(texts)) != len(texts):
-        said = described(roi.get("NumberOfPoints", "no number"))
+        said = described(roi["NumberOfPoints"]) if "NumberOfPoints" in roi else "no number"
         raise refuse(path, f"Expected as many points as {where} of type {kind} says ({said}), got {len(texts)}")
     return roi["Name"], np.array([_row_column(text, where, path) for text in texts])
 

@@ -19,10 +19,14 @@ from .errors import MammogramError, refuse
 from .inbreast import Rois, write_rois
 from .limits import MAX_NAME_BYTES
 from .prepare_report import report_of, write_report
+from .prepare_tables import short_word
 from .prepare_views import Journal, Reading, place_view, read_once
 from .whole_files import write_whole
 
 VIEWS, TRUTH = "views", "truth"
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""A spreadsheet takes a cell that begins so for a formula, and patients.csv has a cell with the name of every view."""
+NAME_RULE = "Expected a name of at most 200 bytes that begins with none of = + - @ and has no / and no .."
 Item = dict[str, Any]
 
 
@@ -103,9 +107,7 @@ def _unique(listing: Listing) -> list[ListedView]:
     views: dict[str, ListedView] = {}
     for view in listing.views:
         if not is_plain_name(view.name):
-            line = str(
-                refuse(view.image, "Expected a name of at most 200 bytes without / and .., got another; rename it")
-            )
+            line = str(refuse(view.image, f"{NAME_RULE}, got another; rename it"))
             listing.skip(view.name, rule_of(line), line, refused=True)
         elif view.name in views:
             listing.skip(view.name, "listed twice")
@@ -115,9 +117,12 @@ def _unique(listing: Listing) -> list[ListedView]:
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a file of this name lies in the folder that it is put into; tables name what they like."""
+    """Whether a file of this name lies in its folder, and the name is no formula; tables name what they like."""
     return (
-        name not in ("", ".", "..") and not re.search(r"[/\\\x00]", name) and len(os.fsencode(name)) <= MAX_NAME_BYTES
+        name not in ("", ".", "..")
+        and not name.startswith(FORMULA_STARTS)
+        and not re.search(r"[/\\\x00]", name)
+        and len(os.fsencode(name)) <= MAX_NAME_BYTES
     )
 
 
@@ -153,9 +158,9 @@ def _described(view: ListedView, reading: Reading) -> dict[str, str | bool]:
         "vendor": view.vendor or reading.manufacturer,
         "density": view.density,
         "machine": view.machine,
-        "remarks": reading.remarks,
     }
-    return {key: value or UNKNOWN for key, value in words.items()} | {"spacing_stated": reading.stated}
+    said = {key: short_word(value) for key, value in words.items()} | {"remarks": reading.remarks}
+    return {key: value or UNKNOWN for key, value in said.items()} | {"spacing_stated": reading.stated}
 
 
 def _write_truth(stem: Path, truth: Truth, shape: tuple[int, int]) -> tuple[str, Path, bool]:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -78,4 +79,9 @@ def _page(report: Mapping[str, Any]) -> str:
 
 def _table(header: Sequence[str], rows: Any) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "/") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    """A value as text of one cell, which Markdown takes for nothing else."""
+    return escape(" ".join(str(value).split()), quote=False).replace("|", "&#124;")

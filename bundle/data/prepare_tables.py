@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .errors import refuse
+from .errors import printable, refuse
 from .files import read_csv, rows_by_column
 
 MAX_DIGITS = 30
 """Of identifiers; Python refuses to read whole numbers of more than 4300."""
+MAX_WORD_CHARS = 64
+"""Of what a table says of a view: side, maker and the like."""
 
 
 def the_folder(source: str | Path) -> Path:
@@ -65,6 +67,11 @@ def read_rows(
         raise refuse(path, f"Expected the columns {', '.join(columns)}, found no {missing[0]!r}; copy it again")
     for number, row in rows_by_column(lines):
         yield number, row if all(column in row for column in columns) else None
+
+
+def short_word(cell: str) -> str:
+    """A cell as results repeat it: printable, in one line, of at most 64 characters."""
+    return printable(cell)[:MAX_WORD_CHARS]
 
 
 def is_number(text: str) -> bool:

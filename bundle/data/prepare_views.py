@@ -1,5 +1,6 @@
 """One view of a data set: read once, noted in a journal, and put into place with its pixel size in the file."""
 
+import io
 import json
 import shutil
 import warnings
@@ -215,7 +216,9 @@ def _write_dicom(path: Path, reading: Reading, target: Path) -> None:
         # It would go before PixelSpacing, and is not to be trusted here.
         dataset.pop("ImagerPixelSpacing", None)
         dataset.PixelSpacing = list(reading.spacing_mm)
-    dataset.save_as(target)
+        encoded = io.BytesIO()
+        dataset.save_as(encoded)  # into memory: a full disk is not the file's fault
+    target.write_bytes(encoded.getbuffer())
 
 
 def _write_nifti(path: Path, reading: Reading, target: Path) -> None:

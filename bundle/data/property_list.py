@@ -5,6 +5,7 @@ for minutes: it reads by pieces of 2 KB and begins anew with each. Here expat se
 """
 
 import plistlib
+import re
 from os import PathLike
 from typing import Any
 from xml.parsers import expat
@@ -14,6 +15,8 @@ from .files import read_bytes
 from .limits import MAX_XML_BYTES, MAX_XML_DEPTH, MAX_XML_TOKEN_BYTES
 
 Path = str | PathLike[str]
+
+_NUMBERS = re.compile(r"[0-9()\[\]{},.+\- ]*")
 
 
 def read_property_list(path: Path) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def read_property_list(path: Path) -> dict[str, Any]:
     except MammogramError:
         raise
     except Exception as error:
-        reason = f"Expected an XML property list without entities, got {type(error).__name__} ({error})"
+        reason = f"Expected an XML property list without entities, got {_kind_of(error)}"
         raise refuse(path, f"{reason}; copy the file again") from error
     if not isinstance(content, dict):
         raise refuse(path, f"Expected a dictionary at the top, got {type(content).__name__}; check the file")
@@ -41,10 +44,16 @@ def read_property_list(path: Path) -> dict[str, Any]:
 
 
 def described(value: Any) -> str:
-    """A value of a property list for an error's line: its type if it is no short text and no number of few digits."""
+    """A value for an error's line: a number of few digits, or a text of numbers, which is no name; else its type."""
     if isinstance(value, bool) or (isinstance(value, int) and abs(value) < 10**9) or isinstance(value, float):
         return repr(value)
-    return repr(value[:40]) if isinstance(value, str) else type(value).__name__
+    return repr(value[:40]) if isinstance(value, str) and _NUMBERS.fullmatch(value) else type(value).__name__
+
+
+def _kind_of(error: Exception) -> str:
+    """What kind of error it is, and its place, without its text: Python's errors quote the file."""
+    place = f" in line {error.lineno}, column {error.offset}" if isinstance(error, expat.ExpatError) else ""
+    return f"{type(error).__name__}{place}"
 
 
 def _check_xml(data: bytes, path: Path) -> None:

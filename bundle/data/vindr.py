@@ -15,7 +15,8 @@ import numpy as np
 from .datalist import ListedView, Listing
 from .errors import MammogramError
 from .inbreast import Rois
-from .prepare_tables import find_table, is_number, read_rows, the_folder
+from .prepare import is_plain_name
+from .prepare_tables import find_table, is_number, read_rows, short_word, the_folder
 
 CALCIFICATION = "Suspicious Calcification"
 BREAST_COLUMNS = (
@@ -54,14 +55,16 @@ def list_vindr(source: str | Path) -> Listing:
         if row is None or not (is_number(row["height"]) and is_number(row["width"])):
             listing.skip(f"{table.name} row {number}", "row of a table that lacks a column or a number")
             continue
+        if not (is_plain_name(row["study_id"]) and is_plain_name(row["image_id"])):
+            listing.skip(f"{table.name} row {number}", "row whose study or image is no plain name")
+            continue
         if row["image_id"] in damaged:
             listing.skip(row["image_id"], "a finding of it cannot be read")
             continue
         found = boxes.get(row["image_id"], [])
         if not found and row["breast_birads"] != "BI-RADS 1":
-            listing.skip(
-                row["image_id"], f"neither a marked calcification nor a normal breast ({row['breast_birads']})"
-            )
+            rated = short_word(row["breast_birads"])
+            listing.skip(row["image_id"], f"neither a marked calcification nor a normal breast ({rated})")
             continue
         view = ListedView(
             name=row["image_id"],

@@ -87,7 +87,7 @@ def failure_sheet(spots: Iterable[Spot], title: str, *, rows: int = ROWS) -> Fig
     worst = nlargest(rows * COLUMNS, spots, key=lambda spot: spot.rank)
     lines = max(1, -(-len(worst) // COLUMNS))
     figure = new_figure(COLUMNS * TILE_INCHES, lines * (TILE_INCHES + 0.2) + 0.4)
-    figure.suptitle(title, fontsize=9)
+    figure.suptitle(title, fontsize=9, parse_math=False)
     grid = figure.subplots(lines, COLUMNS, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -96,7 +96,7 @@ def failure_sheet(spots: Iterable[Spot], title: str, *, rows: int = ROWS) -> Fig
         axes.imshow(spot.image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
         if spot.mask.any() and not spot.mask.all():
             axes.contour(spot.mask, [0.5], colors=OUTLINE, linewidths=0.6)
-        axes.set_title(spot.title, fontsize=5.5, pad=2)
+        axes.set_title(spot.title, fontsize=5.5, pad=2, parse_math=False)
     return figure
 
 

@@ -27,7 +27,7 @@ def loss_curves(losses: Mapping[str, Path]) -> Figure:
     for number, (axes, (name, path)) in enumerate(zip(grid, losses.items(), strict=False)):
         epochs, values = read_losses(path)
         axes.plot(epochs, values, color=COLOURS[number % len(COLOURS)], linestyle=LINES[0], marker="o", markersize=3)
-        axes.set_title(name, fontsize=9)
+        axes.set_title(name, fontsize=9, parse_math=False)
         axes.set_xlabel("epoch", fontsize=8)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.tick_params(labelsize=7)

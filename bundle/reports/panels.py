@@ -95,7 +95,7 @@ def _draw_case(line: Sequence[Axes], case: PanelCase, systems: Sequence[str], cr
     view = case.image[crop]
     for axes in line:
         _draw_view(axes, view, case.spacing_mm)
-    line[0].set_ylabel(_wrapped(case.name), fontsize=8)
+    line[0].set_ylabel(_wrapped(case.name), fontsize=8, parse_math=False)
     _scale_bar(line[0], view.shape, case.spacing_mm)
     everything = np.ones(len(reference.true), bool)
     _paint(line[1], reference.true, everything, TRUTH, crop)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from .study_svg import cluster_box, data_uri, pixel_ratio, plural
+from .study_svg import cluster_box, data_uri, mark_id, pixel_ratio, plural
 from .study_view import ViewPanel
 
 Report = Mapping[str, Any]
@@ -27,14 +27,14 @@ def cluster_card(panel: ViewPanel, number: int, *, key: str, label: str) -> str:
     top, left = crop.box_px[:2]
     height, width = crop.box_px[2] - top, crop.box_px[3] - left
     ratio = pixel_ratio(report)
-    outlines = "".join(f'<use href="#{key}-p{finding["id"]}"/>' for finding in members)
+    outlines = "".join(f'<use href="#{mark_id(key, "p", finding)}"/>' for finding in members)
     place = " ".join(f"{value:.1f}" for value in cluster_box(cluster, report))
     told = f"{label}, cluster {cluster['id']}"
     facts = "".join(
         f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in cluster_facts(cluster, members)
     )
     return (
-        f'<a class="card" href="#{key}-c{cluster["id"]}" data-view="{key}" data-box="{place}" '
+        f'<a class="card" href="#{mark_id(key, "c", cluster)}" data-view="{key}" data-box="{place}" '
         f'aria-label="{escape(told)}: show it in the view">'
         f'<svg class="crop" aria-hidden="true" viewBox="{left} {top * ratio:.6g} {width} {height * ratio:.6g}">'
         f'<g transform="scale(1 {ratio:.6g})"><image x="{left}" y="{top}" width="{width}" height="{height}" '
@@ -97,8 +97,8 @@ def _isolated_row(key: str, label: str, report: Report, finding: Mapping[str, An
     box = (column - half, row * ratio - half, column + half, row * ratio + half)
     place = " ".join(f"{value:.1f}" for value in box)
     link = (
-        f'<a href="#{key}-p{finding["id"]}" data-view="{key}" data-box="{place}" '
-        f'aria-label="Show finding {finding["id"]} in {escape(label)}">show</a>'
+        f'<a href="#{mark_id(key, "p", finding)}" data-view="{key}" data-box="{place}" '
+        f'aria-label="Show finding {escape(str(finding["id"]))} in {escape(label)}">show</a>'
     )
     cells = [escape(label), *(f"{value:.1f}" for value in finding["position_mm"]), f"{finding['diameter_mm']:.2f}"]
     cells += [f"{finding['mean_probability']:.2f}", f"{finding['peak_probability']:.2f}"]

@@ -47,7 +47,7 @@ def _layer(layer: Layer, *, kind: str, key: str) -> str:
     marks, rings = [], []
     for finding, path in zip(report["findings"], layer.paths, strict=True):
         colour = "isolated" if finding["cluster"] is None else "clustered"
-        marks.append(f'<path id="{key}-p{finding["id"]}" class="mark {colour}" d="{path}"/>')
+        marks.append(f'<path id="{mark_id(key, "p", finding)}" class="mark {colour}" d="{path}"/>')
         row, column = finding["centroid_px"]
         top, left, bottom, right = finding["box_px"]
         own = max(bottom - top, right - left) / 2 + RING_MARGIN_PX
@@ -66,9 +66,14 @@ def _layer(layer: Layer, *, kind: str, key: str) -> str:
 def _frame(cluster: Mapping[str, Any], report: Mapping[str, Any], key: str) -> str:
     left, top, right, bottom = cluster_box(cluster, report)
     return (
-        f'<rect id="{key}-c{cluster["id"]}" class="frame" x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
-        f'height="{bottom - top:.1f}"/>'
+        f'<rect id="{mark_id(key, "c", cluster)}" class="frame" x="{left:.1f}" y="{top:.1f}" '
+        f'width="{right - left:.1f}" height="{bottom - top:.1f}"/>'
     )
+
+
+def mark_id(key: str, kind: str, item: Mapping[str, Any]) -> str:
+    """Id on the page of a finding ("p") or cluster ("c"), escaped: it is read from a file."""
+    return f"{key}-{kind}{escape(str(item['id']))}"
 
 
 def cluster_box(cluster: Mapping[str, Any], report: Mapping[str, Any]) -> tuple[float, float, float, float]:

@@ -77,7 +77,7 @@ def logit_figure(
     figure.colorbar(heat, ax=above.tolist(), label="logit", fraction=0.02)
     _draw_detail(figure, below, view[zoom], [plane[zoom] for plane in planes])
     window = f"rows {crop[0].start}-{crop[0].stop}, columns {crop[1].start}-{crop[1].stop}"
-    figure.suptitle(f"{name}: {window}" if name else window, fontsize=9)
+    figure.suptitle(f"{name}: {window}" if name else window, fontsize=9, parse_math=False)
     return figure
 
 

@@ -13,9 +13,11 @@ from bundle.data.datalist import (
     assign_splits,
     draw_patients,
     negatives_of,
+    rule_of,
     split_counts,
     write_datalist,
 )
+from bundle.data.errors import refuse
 from bundle.data.inbreast import Rois, read_rois, write_rois
 
 
@@ -136,3 +138,11 @@ def test_written_regions_are_read_back_to_the_last_digit(tmp_path: Path) -> None
     for expected, got in ((polygon, read.polygons[0]), (outline, read.clusters[0]), (points, read.points)):
         np.testing.assert_array_equal(got, expected)
     assert read.others == {}
+
+
+@pytest.mark.parametrize(
+    "path", ["a.dcm", "/data/Expected_SECRET/a.dcm", "/Expected/SECRET.dcm", "Expected SECRET.dcm"]
+)
+def test_the_rule_that_a_line_tells_names_no_file(path: str) -> None:
+    assert rule_of(str(refuse(path, "Expected a view, got none; add one"))) == "Expected a view"
+    assert rule_of("Expected a view, got none") == "Expected a view"

@@ -101,3 +101,32 @@ def test_a_file_too_large_is_not_opened(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MammogramError, match="check the path"):
         read_rois(tmp_path / "1.xml")
+
+
+REGION = "<key>Name</key><string>Calcification</string>"
+PLACE = "<key>Point_px</key><array><string>(1, 2)</string></array>"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("<key>Name</key><integer>SECRET^PATIENT</integer>", r"got ValueError; copy"),
+        ("<key>Name</key><real>SECRET^PATIENT</real>", r"got ValueError; copy"),
+        ("<key>Name</key><date>SECRET^PATIENT</date>", r"got \w+; copy"),
+        ("<key>Name</key><SECRET_PATIENT/>", r"got \w+; copy"),
+        ("<key>SECRET^PATIENT</key>", r"got \w+; copy"),
+        ("<SECRET^PATIENT", r"got ExpatError in line 3, column \d+; copy"),
+        (REGION + "<key>Point_px</key><array><string>SECRET^PATIENT</string></array>", "in px, got str; check"),
+        (REGION + "<key>Point_px</key><array><string>(1; 2)</string></array>", "in px, got str; check"),
+        (REGION + "<key>Point_px</key><array><string>(1, 2, 3)</string></array>", r"got '\(1, 2, 3\)'; check"),
+        (REGION + PLACE + "<key>Type</key><string>SECRET^PATIENT</string>", r"\(polygon\), got str; convert"),
+        (REGION + PLACE + "<key>NumberOfPoints</key><string>SECRET^PATIENT</string>", r"says \(str\), got 1"),
+        (REGION + "<key>Point_px</key><array/>", r"says \(no number\), got 0"),
+    ],
+)
+def test_no_text_of_an_annotation_is_repeated_but_numbers(tmp_path: Path, content: str, says: str) -> None:
+    path = write_inbreast(tmp_path / "1.xml", [])
+    path.write_text(path.read_text().replace("<array></array>", f"<array><dict>{content}</dict></array>"))
+    with pytest.raises(MammogramError, match=says) as told:
+        read_rois(path)
+    assert "SECRET" not in str(told.value)

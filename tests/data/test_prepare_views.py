@@ -1,5 +1,6 @@
 """Reading a data set's views: once each, whatever was stopped in between."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from PIL import Image
 from bundle.data import MammogramError, MammogramReader
 from bundle.data.datalist import ListedView, Listing
 from bundle.data.prepare import Options, prepare_dataset
-from bundle.data.prepare_views import Journal, read_once
+from bundle.data.prepare_views import Journal, place_view, read_once
 from tests.data.dataset_layouts import SHAPE, dicom, view
+from tests.disks import full_disk
+from tests.hostile.dicom_bytes import file
 
 
 def _listing(*views: ListedView) -> Listing:
@@ -98,3 +101,46 @@ def test_a_file_s_own_pixel_size_goes_before_a_given_one(tmp_path: Path) -> None
     listing = _listing(ListedView(name="a", image=image, patient="p", spacing_mm=0.07))
     report = prepare_dataset(listing, tmp_path / "out", Options(spacing_mm=0.05))
     assert report["spacings_mm"] == {"0.1 x 0.1": 1}
+
+
+def test_a_copy_is_written_without_a_word_of_the_header(
+    tmp_path: Path, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    image = tmp_path / "a.dcm"
+    image.write_bytes(file({(0x0008, 0x0005): (b"CS", b"\\SECRET^PATIENT"), (0x0018, 0x1164): None}))
+    prepare_dataset(_listing(ListedView(name="a", image=image, patient="p")), tmp_path / "out", Options(spacing_mm=0.1))
+    assert MammogramReader().view(tmp_path / "out" / "views" / "training" / "a.dcm").spacing_mm == (0.1, 0.1)
+    told = [*capfd.readouterr(), caplog.text, *(str(warning.message) for warning in recwarn)]
+    assert not [text for text in told if "SECRET" in text]
+
+
+def test_a_full_disk_is_not_the_fault_of_the_view_that_is_copied(tmp_path: Path) -> None:
+    image = dicom(tmp_path / "a.dcm", view(), ImagerPixelSpacing=None)
+    reading = read_once(image, 0.1, Journal.open(tmp_path / "out"))
+    with full_disk(1000), pytest.raises(OSError, match="File too large"):
+        place_view(image, tmp_path / "out" / "a", reading)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["views_read.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["=1+cmd|SECRET", "+1", "-1", "@a", "\ta"])
+def test_no_name_of_a_view_is_a_formula_in_a_spreadsheet(name: str, tmp_path: Path) -> None:
+    image = dicom(tmp_path / "a.dcm", view())
+    named = [ListedView(name=one, image=image, patient=one) for one in (name, "a=1+1")]
+    report = prepare_dataset(_listing(*named), tmp_path / "out")
+    with (tmp_path / "out" / "patients.csv").open(newline="") as table:
+        assert list(csv.reader(table)) == [["image", "patient"], ["a=1+1.dcm", "a=1+1"]]
+    (skipped,) = report["skipped"]
+    assert skipped["refused"]
+    assert skipped["detail"].endswith("begins with none of = + - @ and has no / and no .., got another; rename it")
+
+
+def test_what_a_table_says_of_a_view_is_short_and_stays_in_its_cell(tmp_path: Path) -> None:
+    image = dicom(tmp_path / "a.dcm", view())
+    said = "Maker\n\n# forged | heading <script>alert(1)</script>\x1b[31m" + "y" * 2000
+    words = dict.fromkeys(("vendor", "laterality", "view", "density", "machine"), said)
+    prepare_dataset(_listing(ListedView(name="a", image=image, patient="p", **words)), tmp_path / "out")
+    (item,) = json.loads((tmp_path / "out" / "datalist.json").read_text())["training"]
+    assert {item[key] for key in words} == {"Maker # forged | heading <script>alert(1)</script>\\x1b[31myyyyyy"}
+    page = (tmp_path / "out" / "report.md").read_text()
+    row = "| Maker # forged &#124; heading &lt;script&gt;alert(1)&lt;/script&gt;\\x1b[31myyyyyy | 1 |"
+    assert row in page.splitlines()

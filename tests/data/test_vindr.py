@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bundle.data.annotations import filled
 from bundle.data.vindr import box_regions, list_vindr
@@ -45,3 +46,21 @@ def test_a_lost_metadata_table_costs_the_makers_alone(tmp_path: Path) -> None:
     listing = list_vindr(tmp_path)
     assert len(listing.views) == 4
     assert any("metadata.csv" in note for note in listing.notes)
+
+
+@pytest.mark.parametrize(("study", "image"), [("../../elsewhere", "image0"), ("study0", "../image0"), ("..", "image0")])
+def test_no_row_leads_out_of_the_source(study: str, image: str, tmp_path: Path) -> None:
+    table = vindr_mammo(tmp_path) / "breast-level_annotations.csv"
+    table.write_text(table.read_text().replace("study0,series0,image0", f"{study},series0,{image}"))
+    listing = list_vindr(tmp_path)
+    assert [view.name for view in listing.views] == ["image1", "image4", "image5"]
+    assert (listing.skipped[0].what, listing.skipped[0].reason) == (
+        f"{table.name} row 2", "row whose study or image is no plain name",
+    )  # fmt: skip
+
+
+def test_a_rating_in_a_reason_is_short(tmp_path: Path) -> None:
+    table = vindr_mammo(tmp_path) / "breast-level_annotations.csv"
+    table.write_text(table.read_text().replace("BI-RADS 2", "x" * 1000))
+    reasons = [entry.reason for entry in list_vindr(tmp_path).skipped]
+    assert max(map(len, reasons)) < 130

@@ -2,6 +2,9 @@ import numpy as np
 import pytest
 
 from bundle.reports.failures import COLUMNS, Spot, failure_sheet, failures
+from bundle.reports.figures import png
+from bundle.reports.panels import PanelCase, panel_sheet
+from bundle.reports.trace import logit_figure
 
 SPACING = (0.1, 0.1)
 
@@ -65,3 +68,12 @@ def test_the_worst_come_first_and_no_more_than_fit() -> None:
 
 def test_a_system_without_failures_gets_an_empty_sheet() -> None:
     assert len(failure_sheet([], "none").axes) == COLUMNS
+
+
+def test_names_of_files_are_no_mathematics() -> None:
+    name = r"a$\bad$b.png"
+    spot = Spot(1.0, name, np.zeros((4, 4), np.float32), np.eye(4, dtype=bool), (0.0, 1.0))
+    assert png(failure_sheet([spot], name))
+    image, label, probs = _view()
+    assert png(panel_sheet([PanelCase(name, image, label, {"s": probs > 0.5})], ["s"]))
+    assert png(logit_figure({0: probs, 1: probs + 1}, image, name=name))

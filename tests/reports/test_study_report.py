@@ -278,6 +278,28 @@ def test_text_cannot_become_markup(exam: tuple[Path, Path, str]) -> None:
     assert len(Elements(page).of("script")) == 1
 
 
+def test_ids_of_findings_and_clusters_cannot_become_markup(exam: tuple[Path, Path, str]) -> None:
+    views, out, _ = exam
+    path = views / "0.dcm"
+    maps = read_view_maps(find_findings(out)[source_id(path)])
+    evil = '"><h1>INJECTED</h1>'
+    names = {one["id"]: f"{evil}{one['id']}" for one in maps.report["clusters"]}
+    findings = [
+        {**one, "id": f"{evil}{one['id']}", "cluster": names.get(one["cluster"])} for one in maps.report["findings"]
+    ]
+    clusters = [{**one, "id": names[one["id"]]} for one in maps.report["clusters"]]
+    report = {**maps.report, "findings": findings, "clusters": clusters}
+    panel = view_panel(windowed_view(str(path), OPTIONS), report=report, mask=maps.mask, probs=maps.probs)
+    text = render_study(StudyPage("s", [panel]))
+    assert "<h1>INJECTED" not in text
+    page = Elements(text)
+    assert f"#v1-c{names[1]}" in [card["href"] for card in page.of("a", class_="card")]
+    assert f"v1-c{names[1]}" in [frame["id"] for frame in page.of("rect")]
+    marks = {mark["id"] for mark in page.of("path")}
+    assert {use["href"][1:] for use in page.of("use")} <= marks
+    assert {f"v1-p{one['id']}" for one in findings} <= marks
+
+
 def test_pictures_show_the_view_at_full_size(exam: tuple[Path, Path, str]) -> None:
     views, _, page = exam
     (data,) = re.findall(r'<figure class="view" id="v1".*?data:image/jpeg;base64,([^"]+)"', page, flags=re.DOTALL)

@@ -31,6 +31,7 @@ from scripts.compare_data import (
     Seen,
     all_seen,
     by_file,
+    digests_of,
     labelled_items,
     real_dataset,
     some,
@@ -224,7 +225,10 @@ def test_the_same_patient_in_tuning_and_test_is_refused(folders: Path) -> None:
     for name, first in (("test", 1), ("tuning", 11)):
         lines = [f"{first + n}.png,{name if n else 'p7'}" for n in range(4)]
         (folders / name / "patients.csv").write_text("image,patient\n" + "\n".join(lines))
-    refused(words(folders), "error: Expected tuning data apart from the test data .*patient or exam 'p7'")
+    refused(
+        words(folders),
+        "error: Expected tuning data apart from the test data .*patient or exam with SHA-256 03fbd36c in both",
+    )
 
 
 def test_one_file_in_two_exams_is_refused(tmp_path: Path) -> None:
@@ -261,7 +265,7 @@ def recorded(runs: Path, folder: str, seen: Seen, losses: list[float] | None = N
     ("seen", "said"),
     [
         (Seen(images=frozenset({"abc"})), "image with SHA-256 abc"),
-        (Seen(patients=frozenset({"p1"})), "patient or exam 'p1'"),
+        (Seen(patients=frozenset({"p1"})), "patient or exam with SHA-256 p1 in"),
         (Seen(seeds=(("shift", 5, 9),)), "seeds 7 to 7 of the generator 'shift'"),
     ],
 )
@@ -420,7 +424,7 @@ def test_weights_of_folds_share_a_record_and_have_losses_of_their_own(tmp_path: 
     part = Dataset("real", (Part("a", real.parts[0].items),))
     refuse_training_overlap([REGISTRY["segmentor"]], folders, [part])
     write_record(tmp_path / "a.pt", Seen(patients=frozenset({"a"})), losses="a.csv")
-    with pytest.raises(MammogramError, match=r"\(real, exam a\), got patient or exam 'a' in both"):
+    with pytest.raises(MammogramError, match=r"\(real, exam a\), got patient or exam with SHA-256 a in both"):
         refuse_training_overlap([REGISTRY["segmentor"]], folders, [part])
 
 
@@ -430,11 +434,24 @@ def test_weights_of_folds_share_a_record_and_have_losses_of_their_own(tmp_path: 
 def test_a_training_knows_what_it_saw(tmp_path: Path) -> None:
     labelled(tmp_path / "normals", [1, 2], prefix="exam")
     seen = seen_in_training(REGISTRY["segai"], str(tmp_path / "normals"))
-    assert seen.patients >= {"exam1", "exam2"}
+    assert seen.patients == digests_of(["exam1", "exam2"])
     assert ("phantom", 0, 24) in seen.seeds
     test = labelled_items(tmp_path / "normals", "test", spacing_mm=0.1)
     assert seen.overlap(all_seen(test)).startswith("the image")
     assert seen_in_training(REGISTRY["segai"], "").overlap(all_seen(test)) == ""
+
+
+def test_names_of_patients_stay_out_of_records_and_lines(tmp_path: Path) -> None:
+    labelled(tmp_path / "normals", [1, 2], prefix="SECRET^PATIENT_")
+    labelled(tmp_path / "test", [3], prefix="SECRET^PATIENT_")
+    (tmp_path / "test" / "patients.csv").write_text("image,patient\nSECRET^PATIENT_3.png,SECRET^PATIENT\n")
+    seen = seen_in_training(REGISTRY["segai"], str(tmp_path / "normals"), exclude=["SECRET^PATIENT_2"])
+    weights = recorded(tmp_path, "segai", seen)
+    assert "SECRET" not in (weights.parent / "training.json").read_text()
+    tested = Dataset("set", (Part("", labelled_items(tmp_path / "test", "set", spacing_mm=0.1)),))
+    with pytest.raises(MammogramError, match=r"got patient or exam with SHA-256 [0-9a-f]{8} in both") as told:
+        refuse_training_overlap([REGISTRY["segai"]], Folders(tmp_path), [tested])
+    assert "SECRET" not in str(told.value)
 
 
 def test_recording_and_strange_weights(tmp_path: Path) -> None:
