@@ -85,6 +85,11 @@ def test_patient_and_study_are_those_of_the_source(tmp_path: Path, kind: str) ->
         assert dataset[keyword].value == source[keyword].value, keyword
 
 
+def test_nothing_more_of_the_patient_is_copied(tmp_path: Path) -> None:
+    more = {"OtherPatientNames": "MORE^NAME", "PatientComments": "MORE words", "ClinicalTrialSubjectID": "MORE-1"}
+    assert b"MORE" not in _written(tmp_path, "binary", **more).read_bytes()
+
+
 def test_what_the_source_lacks_is_empty(tmp_path: Path) -> None:
     dataset = pydicom.dcmread(_written(tmp_path, "binary", StudyID=None, PatientBirthDate=None, AccessionNumber=None))
     assert not dataset.StudyID
