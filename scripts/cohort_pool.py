@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.cohort_worker import Outcome, Worker, WorkerSettings
-from scripts.processes import tree
+from scripts.processes import command_line, tree
 from scripts.shipped import ROOT
 
 DIED = "the worker's process died"
@@ -203,10 +203,10 @@ def _join(ray: Any, temporary: Path, options: Mapping[str, Any], late: Exception
 
 
 def _remove(ray: Any, temporary: Path) -> None:
-    """End Ray, also one that has only half begun, and remove its folder."""
+    """End Ray, also one that has only half begun, and remove its folder; other children of this process live on."""
     ray.shutdown()
-    for pid in reversed(list(tree(os.getpid()))):
-        if pid != os.getpid():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    begun = [pid for child in tree(os.getpid()) if str(temporary) in command_line(child) for pid in tree(child)]
+    for pid in reversed(begun):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     shutil.rmtree(temporary, ignore_errors=True)

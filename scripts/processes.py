@@ -21,3 +21,11 @@ def tree(root: int) -> Iterator[int]:
         pid = waiting.pop()
         yield pid
         waiting += children.get(pid, [])
+
+
+def command_line(pid: int) -> str:
+    """The words that a process was started with, "" if there is none."""
+    try:
+        return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

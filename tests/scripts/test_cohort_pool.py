@@ -1,5 +1,9 @@
 """The pool on a stand-in for Ray: slow starts are waited for, dead and slow workers are replaced, all in one line."""
 
+import os
+import signal
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +14,7 @@ from bundle.data.manifest import DONE
 from scripts import cohort_pool
 from scripts.cohort_pool import DIED, RayPool
 from scripts.cohort_worker import Outcome, WorkerSettings
+from scripts.processes import tree
 
 exceptions = pytest.importorskip("ray").exceptions
 
@@ -125,6 +130,30 @@ def test_workers_that_die_at_once_are_one_line(ray: FakeRay, monkeypatch: pytest
     monkeypatch.setattr(ray, "get", lambda answers: _dies())
     with pytest.raises(ValueError, match="Expected 1 workers to start, got ActorDiedError"):
         _pool()
+
+
+def test_the_end_kills_what_ray_has_begun_and_no_other_child(ray: FakeRay, tmp_path: Path) -> None:
+    pool = _pool()
+    (tmp_path / "ray").mkdir()
+    other = subprocess.Popen(["sleep", "600"])
+    begun = subprocess.Popen(
+        ["bash", "-c", "sleep 600 & echo $!; wait", str(tmp_path / "ray")], stdout=subprocess.PIPE, text=True
+    )
+    assert begun.stdout
+    with begun.stdout:
+        below = int(begun.stdout.readline())
+    try:
+        pool.close()
+        assert begun.wait(30) == -signal.SIGKILL
+        assert below not in tree(os.getpid())
+        with suppress(FileNotFoundError):  # gone, or left to be collected
+            assert "Z" in Path(f"/proc/{below}/stat").read_text()
+        assert other.poll() is None
+        assert not (tmp_path / "ray").exists()
+    finally:
+        for process in (begun, other):
+            process.kill()
+            process.wait()
 
 
 def test_a_slow_start_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,8 +135,6 @@ def _counting(scored: list[str]) -> Any:
 
 
 @pytest.mark.slow
-# Seen once in the whole suite, cause unknown; Python starts its tracker of shared memory anew.
-@pytest.mark.filterwarnings("ignore:resource_tracker. process died unexpectedly:UserWarning")
 def test_workers_change_nothing(folders: Path) -> None:
     chosen = words(folders)
     main(chosen)
