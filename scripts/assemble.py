@@ -20,6 +20,8 @@ from scripts.shipped import ROOT
 # What the bundle is, runs on and is documented by; tests and what builds leave behind stay out.
 FOLDERS = ("bundle", "configs", "docs", "models", "scripts")
 FILES = ("LICENSE", "Makefile", "README.md", "mkdocs.yml", "pyproject.toml", "requirements*.txt")
+# Weights of compared systems: scripts.compare reads them in the repository.
+LEFT_OUT = ("compared",)
 CACHES = ("__pycache__", "*.py[cod]", ".*", "*.egg-info")
 WEIGHTS = ("model.pt", "generator_ema.pt")
 # `monai.bundle.load` reads configs as JSON alone.
@@ -112,7 +114,7 @@ def _copy(root: Path, folder: Path) -> None:
             raise ValueError(f"Expected an assembled bundle or nothing at {folder}, got another folder; move it away")
         shutil.rmtree(folder)
     for name in FOLDERS:
-        shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns(*CACHES))
+        shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns(*CACHES, *LEFT_OUT))
     for path in _top_level(root):
         shutil.copy(path, folder)
 

@@ -288,7 +288,10 @@ def _parser() -> argparse.ArgumentParser:
         "--tuning", type=Path, help="folder of views with masks to tune on, instead of rendered tuning views"
     )
     parser.add_argument(
-        "--weights-dir", type=Path, default=ROOT / "runs", help="trained systems: SYSTEM/model.pt (default: runs)"
+        "--weights-dir",
+        type=Path,
+        default=ROOT / "models" / "compared",
+        help="trained systems: SYSTEM/model.pt (default: those that come with the bundle, models/compared)",
     )
     parser.add_argument("--models-dir", type=Path, default=ROOT / "models", help="our own weights (default: models)")
     parser.add_argument("--folds", type=Path, help="of real: EXAM.pt, our own weights trained without that exam")

@@ -3,7 +3,8 @@
 Each is trained by its config on synthetic pairs, into WEIGHTS_DIR/SYSTEM/model.pt, and goes on where it stopped.
 The record, training.json beside the weights, holds the SHA-256 of images and patients, and seeds; scripts.compare
 refuses to test on them. `--record FILE` writes the record of weights that were trained in another way, with the same
-options as that training had. See docs/compare.md.
+options as that training had. `--publish FOLDER` writes what is trained once more, at half the size, with its records,
+as models/compared holds it. See docs/compare.md.
 """
 
 import argparse
@@ -20,9 +21,11 @@ from bundle.data.labelled_views import ceiling_cases
 from bundle.data.phantom import phantom_seed
 from bundle.data.training_views import training_views
 from bundle.data.whole_files import write_whole
+from bundle.engines.checkpoints import save_whole
+from bundle.networks.weights_file import read_weights
 from scripts.command import one_line_errors
 from scripts.compare_data import Seen, content_of, digests_of
-from scripts.compare_systems import LOSSES, RECORD, digest_of, seen_of
+from scripts.compare_systems import LOSSES, RECORD, digest_of, seen_of, training_of
 from scripts.config_values import plain
 from scripts.shipped import ROOT
 
@@ -137,6 +140,32 @@ def train(entry: Entry, part: Weights, weights_dir: Path, options: dict[str, obj
     begun.unlink()
 
 
+def publish(part: Weights, weights_dir: Path, folder: Path) -> Path:
+    """Write trained weights into another folder with matrices and kernels in 16 bits, their record and their losses.
+
+    Vectors, such as the statistics of a batch norm, keep 32 bits: some are too small or too large for 16.
+
+    Returns:
+        The new file of weights.
+
+    Raises:
+        MammogramError: if there are no weights, or they are not recorded.
+    """
+    source, target = (root / part.folder / "model.pt" for root in (weights_dir, folder))
+    training = training_of(source) if source.exists() else None
+    if training is None:
+        raise MammogramError(f"{source}: Expected weights and their record, got none; train them first")
+    weights = read_weights(source)
+    halved = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in weights.items()}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_whole(target, halved)
+    lines = "".join(f"{epoch},{loss:.6f}\n" for epoch, loss in enumerate(training.losses, 1))
+    write_whole(target.with_name(LOSSES), lambda path: path.write_text(lines, encoding="utf-8"))
+    target.with_name(RECORD).unlink(missing_ok=True)  # that of an older file
+    write_record(target, training.seen)
+    return target
+
+
 def _check_recorded(entry: Entry, weights: Path, said: dict[str, Any], seen: Seen) -> None:
     """Refuse weights that are not recorded as those of this training."""
     path = weights.with_name(RECORD)
@@ -162,6 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--exclude", nargs="*", default=[], help="beginnings of file names in it that are left out")
     parser.add_argument("--epochs", type=int, help="epochs (default: those of the config)")
     parser.add_argument("--record", type=Path, help="weights that exist: write their record, train nothing")
+    parser.add_argument("--publish", type=Path, metavar="FOLDER", help="write what is trained there too, train nothing")
     parser.add_argument("--losses", default=LOSSES, help="with --record: their losses.csv, relative to their folder")
     return parser
 
@@ -171,7 +201,12 @@ def main(argv: list[str] | None = None) -> None:
     arguments = _parser().parse_args(argv)
     normals = str(arguments.normals.resolve()) if arguments.normals else ""
     with one_line_errors():
-        for entry in entries_of(arguments.systems):
+        entries = entries_of(arguments.systems)
+        if arguments.publish is not None:
+            for part in dict.fromkeys(part for entry in entries for part in entry.weights):
+                print(publish(part, arguments.weights_dir, arguments.publish))
+            return
+        for entry in entries:
             options: dict[str, object] = {"epochs": arguments.epochs} if arguments.epochs else {}
             # Rendered views with masks are what the supervised reference learns from.
             if normals and entry.name != "supervised":

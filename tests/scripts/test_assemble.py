@@ -64,6 +64,8 @@ def small_project(tmp_path: Path) -> Path:
     (root / "models").mkdir()
     for name in assemble.WEIGHTS:
         torch.save({"weight": torch.arange(5.0)}, root / "models" / name)
+    (root / "models" / "compared" / "segai").mkdir(parents=True)
+    (root / "models" / "compared" / "segai" / "model.pt").write_bytes(b"of a compared system")
     return root
 
 

@@ -476,6 +476,30 @@ def test_a_training_that_is_recorded_is_not_run_again(tmp_path: Path, capsys: py
     assert "is there already" in capsys.readouterr().out
 
 
+def test_published_weights_are_half_as_large_and_keep_their_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    entry, folder = REGISTRY["segai"], tmp_path / "published"
+    published = ["segai", "--weights-dir", str(tmp_path), "--publish", str(folder)]
+    with pytest.raises(SystemExit, match=r"error: .*Expected weights and their record, got none"):
+        train_main(published)
+    seen = seen_in_training(entry, "")
+    generator = torch.Generator().manual_seed(0)
+    full = {"conv.weight": torch.rand(8, 4, 3, 3, generator=generator), "norm.running_var": torch.tensor([1e-9, 1e9])}
+    weights = recorded(tmp_path, "segai", seen)
+    torch.save(full, weights)
+    write_record(weights, seen)
+    train_main(published)
+    target = folder / "segai" / "model.pt"
+    assert capsys.readouterr().out.strip() == str(target)
+    read = torch.load(target, weights_only=True)
+    assert read["conv.weight"].dtype == torch.float16
+    torch.testing.assert_close(read["conv.weight"].float(), full["conv.weight"], rtol=1e-3, atol=1e-6)
+    assert torch.equal(read["norm.running_var"], full["norm.running_var"])
+    assert training_of(target) == training_of(weights)
+    assert status_of(entry, Folders(folder)).word == ""
+
+
 def test_a_training_that_was_killed_is_gone_on_with_by_the_same_command_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
