@@ -187,6 +187,8 @@ def off_plateau(losses: Sequence[float]) -> str:
         losses: mean loss of each epoch, finite, in order.
     """
     count = len(losses)
+    if not count:
+        return "its losses are not recorded"
     if count < LEAST_EPOCHS:
         return f"{count} epochs, a plateau takes at least {LEAST_EPOCHS}"
     values, quarter = np.asarray(losses, np.float64), count // 4

@@ -302,6 +302,15 @@ def test_shipped_weights_on_real_normals_need_folds_or_a_record(tmp_path: Path) 
         refuse_training_overlap([entry], Folders(tmp_path, tmp_path), [real])
 
 
+@pytest.mark.parametrize("file", ["model.pt", "generator_ema.pt"])
+def test_what_the_shipped_weights_have_seen_is_recorded(file: str) -> None:
+    training = training_of(Path(__file__).resolve().parents[2] / "models" / file)
+    assert training is not None
+    assert ("phantom", 0, 24) in training.seen.seeds
+    assert len(training.seen.images) == 10  # the real normals of docs/data_license.txt
+    assert len(training.seen.patients) == 7
+
+
 def test_wrong_words_are_one_line(folders: Path) -> None:
     refused(words(folders, systems=("top-cap",)), "error: Expected systems among all, segmentor, .*got 'top-cap'")
     refused(words(folders, "--workers", "0"), "error: --workers: Expected at least 1 process, got 0")
@@ -396,7 +405,7 @@ def test_a_plateau_is_two_quarters_within_two_percent(change: float, reached: bo
 
 def test_short_trainings_and_broken_ones_have_no_plateau() -> None:
     assert "11 epochs" in off_plateau([1.0] * (LEAST_EPOCHS - 1))
-    assert off_plateau([]) != ""
+    assert off_plateau([]) == "its losses are not recorded"
     assert "no number" in off_plateau([*FLAT[1:], float("nan")])
     assert off_plateau([0.0] * LEAST_EPOCHS) == ""
 
