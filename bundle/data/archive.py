@@ -12,9 +12,7 @@ from urllib.parse import urlsplit
 import requests
 
 from .archive_answers import (
-    EVIDENCE,
-    SERIES_SEQUENCE,
-    SOP_SEQUENCE,
+    FAILED_SOP_SEQUENCE,
     ArchiveAwayError,
     ArchiveRefusedError,
     Instance,
@@ -34,8 +32,7 @@ DICOM_JSON = "application/dicom+json"
 DICOM = "application/dicom"
 STUDY_UID, SERIES_UID, SOP_UID, SOP_CLASS = "0020000D", "0020000E", "00080018", "00080016"
 STUDY_INSTANCES = "00201208"
-FAILED_SOP_SEQUENCE, FAILURE_REASON = "00081198", "00081197"
-SEQUENCES = (EVIDENCE, SERIES_SEQUENCE, SOP_SEQUENCE, FAILED_SOP_SEQUENCE)
+FAILURE_REASON = "00081197"
 UID = re.compile(r"[0-9][0-9.]{0,63}")
 """PS3.5 9.1, less strictly: no part of a URL that leads elsewhere, as .. does."""
 COUNT = re.compile(r"[0-9]{1,9}")
@@ -120,7 +117,7 @@ class Archive:
             ArchiveAwayError, ArchiveRefusedError: as `studies`.
         """
         path = f"{_path(study_uid, instance)}/metadata"
-        items = _well_formed(self._ask("GET", path, headers={"Accept": DICOM_JSON}).content)
+        items = data_sets(self._ask("GET", path, headers={"Accept": DICOM_JSON}).content)
         return frozenset(uid for item in items for uid in evidence_uids(item) if _is_uid(uid))
 
     def store(self, study_uid: str, content: bytes) -> None:
@@ -135,7 +132,7 @@ class Archive:
             [f"--{boundary}\r\nContent-Type: {DICOM}\r\n".encode(), content, f"--{boundary}--\r\n".encode()]
         )
         headers = {"Content-Type": f'multipart/related; type="{DICOM}"; boundary={boundary}', "Accept": DICOM_JSON}
-        for item in _well_formed(self._ask("POST", _path(study_uid), headers=headers, data=body).content):
+        for item in data_sets(self._ask("POST", _path(study_uid), headers=headers, data=body).content):
             if (failure := first_value(item, FAILED_SOP_SEQUENCE)) is not None:
                 raise ArchiveRefusedError(
                     f"got failure reason {_code(first_value(failure, FAILURE_REASON))} on storing"
@@ -149,7 +146,7 @@ class Archive:
         found: dict[str, dict[str, Any]] = {}
         while True:
             page = {"limit": str(PAGE), "offset": str(len(found))}
-            items = _well_formed(self._ask("GET", path, headers={"Accept": DICOM_JSON}, params=query | page).content)
+            items = data_sets(self._ask("GET", path, headers={"Accept": DICOM_JSON}, params=query | page).content)
             new = {str(uid): item for item in items if (uid := first_value(item, key)) and str(uid) not in found}
             if not new:
                 return {uid: item for uid, item in found.items() if _is_uid(uid)}
@@ -192,20 +189,3 @@ def _count(value: Any) -> int | None:
 
 def _code(value: Any) -> str:
     return str(value) if type(value) is int and 0 <= value <= MAX_CODE else "(no code)"
-
-
-def _well_formed(content: bytes) -> list[dict[str, Any]]:
-    """Data sets of an answer, without elements that are none."""
-    try:
-        return [_elements(item) for item in data_sets(content)]
-    except RecursionError:
-        raise ArchiveRefusedError("got no DICOM JSON") from None
-
-
-def _elements(item: Any) -> dict[str, Any]:
-    """Elements that hold a list of values; what is no data set in a sequence has none."""
-    return {
-        tag: {"Value": [_elements(value) if tag in SEQUENCES else value for value in element["Value"]]}
-        for tag, element in (item.items() if isinstance(item, dict) else ())
-        if isinstance(element, dict) and isinstance(element.get("Value"), list)
-    }

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 REFERENCED_SOP, EVIDENCE, SERIES_SEQUENCE, SOP_SEQUENCE = "00081155", "0040A375", "00081115", "00081199"
+FAILED_SOP_SEQUENCE = "00081198"
+SEQUENCES = (EVIDENCE, SERIES_SEQUENCE, SOP_SEQUENCE, FAILED_SOP_SEQUENCE)
+"""Those that are looked into."""
 
 
 class ArchiveAwayError(OSError):
@@ -32,7 +35,9 @@ class Instance:
 
 
 def data_sets(content: bytes) -> list[dict[str, Any]]:
-    """Data sets of a DICOM JSON answer; an answer to storing is one that stands in no list.
+    """Data sets of a DICOM JSON answer, without elements that hold no list of values.
+
+    An answer to storing is a data set that stands in no list.
 
     Args:
         content: the answer, which may be empty.
@@ -42,12 +47,21 @@ def data_sets(content: bytes) -> list[dict[str, Any]]:
     """
     try:
         answer = json.loads(content) if content.strip() else []
-    except ValueError:
-        answer = None
-    items = [answer] if isinstance(answer, dict) else answer
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ArchiveRefusedError("got no DICOM JSON")
-    return items
+        items = [answer] if isinstance(answer, dict) else answer
+        if isinstance(items, list) and all(isinstance(item, dict) for item in items):
+            return [_elements(item) for item in items]
+    except (ValueError, RecursionError):
+        pass
+    raise ArchiveRefusedError("got no DICOM JSON")
+
+
+def _elements(item: Any) -> dict[str, Any]:
+    """Elements that hold a list of values; what is no data set in a sequence has none."""
+    return {
+        tag: {"Value": [_elements(value) if tag in SEQUENCES else value for value in element["Value"]]}
+        for tag, element in (item.items() if isinstance(item, dict) else ())
+        if isinstance(element, dict) and isinstance(element.get("Value"), list)
+    }
 
 
 def first_value(item: dict[str, Any], tag: str) -> Any:
