@@ -39,6 +39,7 @@ from scripts.compare_run import (
 )
 from scripts.compare_systems import (
     INPUTS,
+    LOSSES,
     NO_PREDICTIONS,
     PREDICTIONS,
     Folders,
@@ -243,12 +244,20 @@ def compare(arguments: argparse.Namespace) -> None:
         "title": "Comparison: a trial" if arguments.cases else "Comparison",
         "date": str(datetime.date.today()),
         "reference": REFERENCE,
+        "losses": _losses(running, folders),
         "trial": bool(arguments.cases),
     }
     page = write_comparison(arguments.output_dir, records, systems, command=arguments.command, cases=shown, **options)
     if arguments.tracking:
         track(arguments.output_dir, records, systems, shown, options)
     print(f"{page} holds the table, its plots and pictures")
+
+
+def _losses(entries: Sequence[Entry], folders: Folders) -> dict[str, Path]:
+    """The losses of trained networks, by their folders."""
+    names = dict.fromkeys(part.folder for entry in entries for part in entry.weights)
+    paths = {name: folders.weights / name / LOSSES for name in names}
+    return {name: path for name, path in paths.items() if path.exists()}
 
 
 def _predicted(entry: Entry, status: Status, folders: Folders, items: Sequence[Item]) -> Status:

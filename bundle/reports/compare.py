@@ -17,7 +17,9 @@ from ..functional.case_statistics import METRICS
 from ..functional.statistics import N_RESAMPLES
 from ..functional.summary import summarise
 from .compare_pictures import dataset_pictures
-from .page import Section, render_page
+from .figures import png
+from .losses import loss_curves
+from .page import Picture, Section, render_page
 from .panels import PanelCase
 from .tables import MISSING, Cell, Table, by_dataset, caption, dataset_tables, interval, number, p_text, to_csv, to_json
 
@@ -29,6 +31,7 @@ MAIN_FIGURE = "object_f2"
 """Named before anything is run: Holm's correction is over systems, not over figures."""
 FIGURES = (MAIN_FIGURE, "tpr_at_0.4_fp_per_cm2", "fp_per_cm2", "dice")
 TRIAL = "A trial on a few cases: it shows that everything runs and supports no claim."
+CURVES = "Mean loss of each epoch of every trained network; each has a loss of its own."
 NO_CLAIM = "supports no claim"
 
 
@@ -66,6 +69,7 @@ def write_comparison(
     date: str,
     reference: str,
     cases: Mapping[str, Sequence[PanelCase]] | None = None,
+    losses: Mapping[str, Path] | None = None,
     trial: bool = False,
     seed: int = 0,
     n_resamples: int = N_RESAMPLES,
@@ -81,6 +85,7 @@ def write_comparison(
         date: of the run.
         reference: name of the system that others are tested against, if it has records.
         cases: views to be shown, by data set, with predictions by the systems' names.
+        losses: losses.csv by name of the training, to be shown as curves.
         trial: everything is marked as supporting no claim.
         seed: of the bootstrap.
         n_resamples: number of bootstrap resamples.
@@ -100,7 +105,10 @@ def write_comparison(
     front = [_standing(systems, trial), *overview(rows, systems, reference=reference)]
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
-    sections = [Section("All systems on all data sets", TRIAL if trial else _preface(rows), front)]
+    curves = [Picture(CURVES, png(loss_curves(losses)))] if losses else []
+    for picture in curves:
+        (out / "losses.png").write_bytes(picture.png)
+    sections = [Section("All systems on all data sets", TRIAL if trial else _preface(rows), front, curves)]
     for number_, (dataset, members) in enumerate(by_dataset(rows), start=1):
         mine = [record for record in renamed if record["dataset"] == dataset]
         shown = [_with_titles(case, named) for case in (cases or {}).get(dataset, ())]

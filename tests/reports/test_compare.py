@@ -8,10 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bundle.functional.statistics import holm
 from bundle.functional.summary import summarise
-from bundle.reports.compare import FIGURES, MAIN_FIGURE, TRIAL, System, compared_rows, overview, write_comparison
+from bundle.reports.compare import (
+    CURVES,
+    FIGURES,
+    MAIN_FIGURE,
+    TRIAL,
+    System,
+    compared_rows,
+    overview,
+    write_comparison,
+)
 from bundle.reports.compare_pictures import groups_of
 from bundle.reports.panels import PanelCase
 
@@ -98,6 +108,16 @@ def test_the_table_holds_every_system_and_data_set_once() -> None:
     best = [cells[1].best for cells in first.cells]
     values = [cells[1].key for cells in first.cells]
     assert best.index(True) == int(np.nanargmax(np.array(values, float)))
+
+
+def test_curves_of_trainings_are_on_the_page(tmp_path: Path) -> None:
+    assert CURVES not in write(tmp_path / "without", records()).read_text()
+    assert not (tmp_path / "without" / "losses.png").exists()
+    (tmp_path / "losses.csv").write_text("1,2.0\n2,1.5\n")
+    page = write(tmp_path / "out", records(), losses={"segai": tmp_path / "losses.csv"}).read_text()
+    assert CURVES in page
+    picture = Image.open(tmp_path / "out" / "losses.png")
+    assert np.ptp(np.asarray(picture.convert("L"))) > 200
 
 
 def test_the_page_and_the_files_hold_the_same(tmp_path: Path) -> None:
