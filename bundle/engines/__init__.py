@@ -18,3 +18,4 @@ from .training import ClipGradients as ClipGradients
 from .training import StopOnNonFiniteLoss as StopOnNonFiniteLoss
 from .training import TrainingProgress as TrainingProgress
 from .training import prepare_flow_batch as prepare_flow_batch
+from .training import two_rates as two_rates

@@ -2,6 +2,7 @@ import re
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
@@ -16,6 +17,7 @@ from bundle.engines import (
     StopOnNonFiniteLoss,
     TrainingProgress,
     prepare_flow_batch,
+    two_rates,
 )
 from bundle.engines.training import loss_of, write_loss
 
@@ -130,3 +132,32 @@ def test_a_line_that_a_stop_cut_short_goes(tmp_path: Path) -> None:
     (tmp_path / "losses.csv").write_text("1,3.000000\n2,2.0000\nx")
     write_loss(tmp_path / "losses.csv", 2, 2.0)
     assert (tmp_path / "losses.csv").read_text() == "1,3.000000\n2,2.000000\n"
+
+
+@pytest.mark.parametrize("resumed_at", [None, 30, 120])
+def test_two_rates_warm_up_and_fall_to_a_tenth_in_the_middle(resumed_at: int | None) -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+    schedule, rates = two_rates(optimizer, steps=200), []
+    for step in range(200):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+        if step == resumed_at:
+            saved = schedule.state_dict(), optimizer.state_dict()
+            optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
+            schedule = two_rates(optimizer, steps=200)
+            schedule.load_state_dict(saved[0])
+            optimizer.load_state_dict(saved[1])
+    np.testing.assert_allclose(rates[:50], np.linspace(0.04, 2.0, 51)[:50])
+    np.testing.assert_allclose(rates[50:100], 2.0)
+    np.testing.assert_allclose(rates[100:], 0.2)
+
+
+def test_a_short_training_has_two_rates_too() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule, rates = two_rates(optimizer, steps=4), []
+    for _ in range(4):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    np.testing.assert_allclose(rates, [0.02, 0.51, 0.1, 0.1])
