@@ -229,7 +229,7 @@ def built(recipe: Recipe) -> MapSystem:
     if entry.make is None:
         raise MammogramError(f"{entry.name}: Expected a system with code, got a row without; leave it out")
     pairs = zip(entry.weights, recipe.weights, strict=True)
-    networks = [_network(weights.configs, path) for weights, path in pairs]
+    networks = [network_of(weights.configs, path) for weights, path in pairs]
     signal = CLASSICAL[entry.signal](**parameters) if entry.signal else None
     inferer = entry.make(networks, WindowedInferer(dtype="bfloat16"), signal)
     predict = partial(_logits, inferer, next(networks[0].parameters()).device)
@@ -276,7 +276,16 @@ def _fill(network: torch.nn.Module, path: Path) -> None:
 
 
 @lru_cache(maxsize=16)
-def _network(configs: tuple[str, ...], weights: str) -> torch.nn.Module:
+def network_of(configs: tuple[str, ...], weights: str) -> torch.nn.Module:
+    """The network of a config with weights, ready to predict.
+
+    Args:
+        configs: overlays of configs/train.yaml, in order.
+        weights: a file.
+
+    Raises:
+        MammogramError: if they do not fit.
+    """
     parser = ConfigParser()
     parser.read_config([str(ROOT / "configs" / f"{name}.yaml") for name in ("train", *configs)])
     network = parser.get_parsed_content("network_def")

@@ -46,6 +46,7 @@ from scripts.compare_systems import (
     NOT_RECORDED,
     Folders,
     Recipe,
+    network_of,
     read_losses,
     status_of,
     training_of,
@@ -54,7 +55,7 @@ from scripts.compare_tracking import nameless
 from scripts.compare_train import main as train_main
 from scripts.compare_train import seen_in_training, training_words, write_record
 from scripts.compare_train import train as train_system
-from scripts.shipped import shipped_inferers
+from scripts.shipped import ROOT, shipped_inferers
 
 SIDE = 160
 SPACING = ["--spacing-mm", "0.1"]
@@ -304,11 +305,23 @@ def test_shipped_weights_on_real_normals_need_folds_or_a_record(tmp_path: Path) 
 
 @pytest.mark.parametrize("file", ["model.pt", "generator_ema.pt"])
 def test_what_the_shipped_weights_have_seen_is_recorded(file: str) -> None:
-    training = training_of(Path(__file__).resolve().parents[2] / "models" / file)
+    training = training_of(ROOT / "models" / file)
     assert training is not None
     assert ("phantom", 0, 24) in training.seen.seeds
     assert len(training.seen.images) == 10  # the real normals of docs/data_license.txt
     assert len(training.seen.patients) == 7
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "models" / "compared").iterdir()), ids=lambda path: path.name)
+def test_compared_weights_that_come_with_the_bundle_fit_and_have_seen_no_real_view(path: Path) -> None:
+    part = next(part for entry in REGISTRY.values() for part in entry.weights if part.folder == path.name)
+    training = training_of(path / "model.pt")
+    assert training is not None
+    assert training.seen.images == training.seen.patients == frozenset()
+    assert len(training.losses) >= LEAST_EPOCHS
+    network = network_of(part.configs, str(path / "model.pt"))
+    assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
+    assert not network.training
 
 
 def test_wrong_words_are_one_line(folders: Path) -> None:
