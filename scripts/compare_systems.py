@@ -184,7 +184,8 @@ def status_of(entry: Entry, folders: Folders, parts: Sequence[str] = ("",)) -> S
         return Status(NOT_RECORDED, what, f"python -m scripts.compare_train {entry.name} --record WEIGHTS")
     for path, training in trainings.items():
         if training is not None and (why := off_plateau(training.losses)):
-            return Status(NOT_CONVERGED, f"{path.parent.name}/{path.name}: {why}", command)
+            word = NOT_CONVERGED if training.losses else NOT_RECORDED
+            return Status(word, f"{path.parent.name}/{path.name}: {why}", command)
     return Status()
 
 

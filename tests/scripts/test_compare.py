@@ -363,6 +363,8 @@ def test_a_row_stands_as_its_files_say(tmp_path: Path) -> None:
     assert status_of(entry, own).word == ""
     (weights.parent / "losses.csv").write_text("1,0.9\n2,0.5\n")
     assert status_of(entry, own).word == NOT_CONVERGED
+    (weights.parent / "losses.csv").unlink()
+    assert status_of(entry, own).word == NOT_RECORDED
     # Other weights than those that were recorded.
     weights.write_bytes(b"retrained")
     assert status_of(entry, own).word == NOT_RECORDED
