@@ -300,7 +300,7 @@ def _parser() -> argparse.ArgumentParser:
         "--weights-dir",
         type=Path,
         default=ROOT / "models" / "compared",
-        help="trained systems: SYSTEM/model.pt (default: those that come with the bundle, models/compared)",
+        help="trained systems: SYSTEM/model.pt (default: those of the repository, models/compared)",
     )
     parser.add_argument("--models-dir", type=Path, default=ROOT / "models", help="our own weights (default: models)")
     parser.add_argument("--folds", type=Path, help="of real: EXAM.pt, our own weights trained without that exam")

@@ -134,30 +134,31 @@ def test_a_line_that_a_stop_cut_short_goes(tmp_path: Path) -> None:
     assert (tmp_path / "losses.csv").read_text() == "1,3.000000\n2,2.000000\n"
 
 
+def _rates(lr: float, *, steps: int, resumed_at: int | None = None) -> list[float]:
+    """The rate of every step of a schedule that may be stopped and gone on with."""
+    rates: list[float] = []
+    states: list[dict] = []
+    for _ in range(1 if resumed_at is None else 2):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
+        schedule = two_rates(optimizer, steps=steps)
+        for part, state in zip((schedule, optimizer), states, strict=False):
+            part.load_state_dict(state)
+        while len(rates) < (steps if states or resumed_at is None else resumed_at):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+        states = [schedule.state_dict(), optimizer.state_dict()]
+    return rates
+
+
 @pytest.mark.parametrize("resumed_at", [None, 30, 120])
 def test_two_rates_warm_up_and_fall_to_a_tenth_in_the_middle(resumed_at: int | None) -> None:
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
-    schedule, rates = two_rates(optimizer, steps=200), []
-    for step in range(200):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-        if step == resumed_at:
-            saved = schedule.state_dict(), optimizer.state_dict()
-            optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2.0)
-            schedule = two_rates(optimizer, steps=200)
-            schedule.load_state_dict(saved[0])
-            optimizer.load_state_dict(saved[1])
+    rates = _rates(2.0, steps=200, resumed_at=resumed_at)
+    assert len(rates) == 200
     np.testing.assert_allclose(rates[:50], np.linspace(0.04, 2.0, 51)[:50])
     np.testing.assert_allclose(rates[50:100], 2.0)
     np.testing.assert_allclose(rates[100:], 0.2)
 
 
 def test_a_short_training_has_two_rates_too() -> None:
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule, rates = two_rates(optimizer, steps=4), []
-    for _ in range(4):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    np.testing.assert_allclose(rates, [0.02, 0.51, 0.1, 0.1])
+    np.testing.assert_allclose(_rates(1.0, steps=4), [0.02, 0.51, 0.1, 0.1])
