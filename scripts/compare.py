@@ -217,6 +217,9 @@ def compare(arguments: argparse.Namespace) -> None:
         MammogramError: at wrong options or files, or if training or tuning data are tested on.
     """
     entries = entries_of(arguments.systems)
+    if arguments.reference and arguments.reference not in {entry.name for entry in entries}:
+        names = ", ".join(entry.name for entry in entries)
+        raise MammogramError(f"--reference: Expected one of {names}, got {arguments.reference!r}; add it to --systems")
     folders = Folders(arguments.weights_dir, arguments.models_dir, arguments.folds)
     datasets, tuning = datasets_of(arguments), tuning_items(arguments)
     refuse_tuning_overlap(datasets, tuning)
@@ -243,7 +246,7 @@ def compare(arguments: argparse.Namespace) -> None:
     options: dict[str, Any] = {
         "title": "Comparison: a trial" if arguments.cases else "Comparison",
         "date": str(datetime.date.today()),
-        "reference": REFERENCE,
+        "reference": arguments.reference or REFERENCE,
         "losses": _losses(running, folders),
         "trial": bool(arguments.cases),
     }
@@ -284,6 +287,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m scripts.compare", description=__doc__)
     parser.add_argument("--datasets", nargs="+", required=True, help="shift, real, and folders of views with masks")
     parser.add_argument("--systems", nargs="+", default=["all"], help=f"all (default), or any of {', '.join(REGISTRY)}")
+    parser.add_argument(
+        "--reference", help=f"one of them, which others are tested against (default: {REFERENCE}, if it is there)"
+    )
     parser.add_argument("--output-dir", type=Path, required=True, help="where everything goes")
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS), help="of shift")
     parser.add_argument("--normals", type=Path, help="of real: folder of normal views")

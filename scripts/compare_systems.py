@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -97,10 +97,12 @@ class Training:
     Attributes:
         seen: images, patients and seeds that it was trained on.
         losses: mean loss of each epoch.
+        options: of the training, as its record has them.
     """
 
     seen: Seen
     losses: tuple[float, ...]
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 def digest_of(path: Path) -> str:
@@ -125,10 +127,10 @@ def training_of(weights: Path) -> Training | None:
         if record is None:
             return None
         seen = seen_of(record)
-        losses = weights.with_name(record.get("losses", LOSSES))
+        losses = weights.parent / record.get("losses", LOSSES)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise refuse(path, f"Expected a record of a training as scripts.compare_train writes it; {error}") from error
-    return Training(seen, read_losses(losses))
+    return Training(seen, read_losses(losses), dict(record.get("options", {})))
 
 
 def seen_of(record: Mapping[str, Any]) -> Seen:

@@ -9,93 +9,28 @@ as models/compared holds it. See docs/compare.md.
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bundle.baselines.registry import REGISTRY, Entry, Weights, entries_of
 from bundle.data import MammogramError
-from bundle.data.labelled_views import ceiling_cases
-from bundle.data.phantom import phantom_seed
-from bundle.data.training_views import training_views
 from bundle.data.whole_files import write_whole
 from bundle.engines.checkpoints import save_whole
 from bundle.networks.weights_file import read_weights
 from scripts.command import one_line_errors
-from scripts.compare_data import Seen, content_of, digests_of
+from scripts.compare_data import Seen
 from scripts.compare_systems import LOSSES, RECORD, digest_of, seen_of, training_of
 from scripts.config_values import plain
 from scripts.shipped import ROOT
+from scripts.train_weights import train_base
+from scripts.training_records import WITHOUT_NORMALS, record_of, seen_in_training, write_json, write_record
 
-PHANTOMS, RENDERED = 24, 24
 BEGUN = "begun.json"
-
-
-def seen_in_training(
-    entry: Entry, normals: str, *, exclude: Sequence[str] = (), phantoms: int = PHANTOMS, rendered: int = RENDERED
-) -> Seen:
-    """What a system sees when it is trained.
-
-    Args:
-        entry: the system; the supervised reference sees rendered views, all others phantoms and normals.
-        normals: folder of negative mammograms, "" for none.
-        exclude: beginnings of the names of files in it that are left out.
-        phantoms: number of phantoms.
-        rendered: number of rendered views.
-
-    Raises:
-        MammogramError: if the folder is not as the training wants it.
-    """
-    if entry.name == "supervised":
-        seeds = [case.parameters.seed for case in ceiling_cases(rendered)]
-        return Seen(seeds=(("shift", min(seeds), max(seeds) + 1),))
-    first = phantom_seed("train", 0)
-    seeds_of = (("phantom", first, first + phantoms),) if phantoms else ()
-    if not normals:
-        return Seen(seeds=seeds_of)
-    views = training_views(normals, phantom_dir="", phantom_count=0, exclude=exclude)
-    paths = [str(view["image"]) for view in views]
-    # As `exams_of` names exams of a folder.
-    patients = digests_of(Path(path).stem.split("_")[0] for path in paths)
-    return Seen(frozenset(map(content_of, paths)), patients, seeds_of)
-
-
-def write_record(weights: Path, seen: Seen, *, losses: str = LOSSES, options: dict[str, Any] | None = None) -> Path:
-    """Add a training to the training.json beside its weights, under their SHA-256.
-
-    Args:
-        weights: the file.
-        seen: what it was trained on.
-        losses: its losses.csv, relative to the folder of the weights.
-        options: of the training, to be read.
-
-    Returns:
-        The record's path.
-    """
-    path = weights.with_name(RECORD)
-    known = json.loads(path.read_text(encoding="utf-8"))["trainings"] if path.exists() else {}
-    known[digest_of(weights)] = record_of(weights, seen, losses=losses, options=options or {})
-    _write_json(path, {"trainings": known})
-    return path
-
-
-def record_of(weights: Path, seen: Seen, *, losses: str, options: dict[str, Any]) -> dict[str, Any]:
-    """What is written of a training."""
-    return {
-        "file": weights.name,
-        "losses": losses,
-        "images": sorted(seen.images),
-        "patients": sorted(seen.patients),
-        "seeds": [list(seeds) for seeds in seen.seeds],
-        "options": options,
-    }
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    text = json.dumps(content, indent=1) + "\n"
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def training_words(configs: Sequence[str], output_dir: Path, options: dict[str, object]) -> list[str]:
@@ -130,14 +65,26 @@ def train(entry: Entry, part: Weights, weights_dir: Path, options: dict[str, obj
             "another folder, or delete this one"
         )
     if not weights.exists():
-        _write_json(begun, record)
-        words = training_words(part.configs, weights.parent, options)
-        print(f"\n$ {' '.join(words)}\n", flush=True)
-        ended = subprocess.run([sys.executable, *words], cwd=ROOT, check=False).returncode
-        if ended:
-            raise MammogramError(f"{entry.name}: Expected a training that ends well, got status {ended}; see above")
+        write_json(begun, record)
+        try:
+            _run(part, weights, options)
+        except subprocess.CalledProcessError as error:
+            raise MammogramError(
+                f"{entry.name}: Expected a training that ends well, got status {error.returncode}; see above"
+            ) from error
     write_record(weights, seen, options=said)
     begun.unlink()
+
+
+def _run(part: Weights, weights: Path, options: dict[str, object]) -> None:
+    if not part.configs:
+        base = train_base(weights.parent, options)
+        for source, target in ((base.with_name(LOSSES), weights.with_name(LOSSES)), (base, weights)):
+            write_whole(target, partial(shutil.copyfile, source))
+        return
+    words = training_words(part.configs, weights.parent, options)
+    print(f"\n$ {' '.join(words)}\n", flush=True)
+    subprocess.run([sys.executable, *words], cwd=ROOT, check=True)
 
 
 def publish(part: Weights, weights_dir: Path, folder: Path) -> Path:
@@ -162,7 +109,7 @@ def publish(part: Weights, weights_dir: Path, folder: Path) -> Path:
     lines = "".join(f"{epoch},{loss:.6f}\n" for epoch, loss in enumerate(training.losses, 1))
     write_whole(target.with_name(LOSSES), lambda path: path.write_text(lines, encoding="utf-8"))
     target.with_name(RECORD).unlink(missing_ok=True)  # that of an older file
-    write_record(target, training.seen)
+    write_record(target, training.seen, options=training.options)
     return target
 
 
@@ -208,8 +155,7 @@ def main(argv: list[str] | None = None) -> None:
             return
         for entry in entries:
             options: dict[str, object] = {"epochs": arguments.epochs} if arguments.epochs else {}
-            # Rendered views with masks are what the supervised reference learns from.
-            if normals and entry.name != "supervised":
+            if normals and entry.name not in WITHOUT_NORMALS:
                 options |= {"dataset_dir": normals, "exclude": plain(arguments.exclude)}
             seen = seen_in_training(entry, normals, exclude=arguments.exclude)
             if arguments.record is not None:

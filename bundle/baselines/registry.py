@@ -47,7 +47,7 @@ class Weights(NamedTuple):
 
     Attributes:
         folder: where a training puts them, FOLDER/model.pt; several systems may share them.
-        configs: overlays of configs/train.yaml, in order.
+        configs: overlays of configs/train.yaml, in order; none for the segmentor, which scripts.train_weights trains.
     """
 
     folder: str
@@ -131,6 +131,7 @@ def _unmasked(
     return _generative(networks, windowed, hide="nothing")
 
 
+OURS = (Weights("segmentor", ()),)
 CSD = (Weights("csd", ("train_csd",)),)
 HDOGREG = (Weights("hdogreg", ("train_hdogreg",)),)
 DEEPMICA = (Weights("deepmica", ("train_deepmica",)),)
@@ -143,6 +144,8 @@ ENTRIES = (
     Entry("augmentation", "segmentor, flips and turns", "shipped"),
     Entry("evidence", "segmentor + evidence", "shipped"),
     Entry("ttgpr", "segmentor + TT-GPR", "shipped"),
+    # What the others have seen, and no more.
+    Entry("segmentor-phantoms", "segmentor, phantoms alone", "trained", OURS, _whole),
     Entry("top-hat", "white top-hat (SP2)", "classical"),
     Entry("difference-of-gaussians", "difference of Gaussians (SP1)", "classical"),
     Entry("hdog", "HDoG", "classical"),

@@ -223,7 +223,7 @@ def _preface(rows: Sequence[Row]) -> str:
         f"Differences are to {against}, on the cases of both: interval of the bootstrap over patients, and p of "
         "Wilcoxon's signed-rank test over patients after Holm's correction over the systems that support claims"
         if against
-        else "Nothing is tested: our segmentor has no row here"
+        else "Nothing is tested: the system to test against has no row here"
     )
     return f"Brackets hold 95% intervals over patients. {tested}. The main figure is {METRICS[MAIN_FIGURE].label}."
 

@@ -46,6 +46,7 @@ from scripts.compare_systems import (
     NOT_RECORDED,
     Folders,
     Recipe,
+    Status,
     network_of,
     read_losses,
     status_of,
@@ -53,9 +54,10 @@ from scripts.compare_systems import (
 )
 from scripts.compare_tracking import nameless
 from scripts.compare_train import main as train_main
-from scripts.compare_train import seen_in_training, training_words, write_record
 from scripts.compare_train import train as train_system
+from scripts.compare_train import training_words
 from scripts.shipped import ROOT, shipped_inferers
+from scripts.training_records import seen_in_training, write_record
 
 SIDE = 160
 SPACING = ["--spacing-mm", "0.1"]
@@ -125,6 +127,13 @@ def test_a_table_has_a_line_for_every_system_and_goes_on_where_it_stopped(
     main(chosen)
     assert len(scored) == 1
     assert (folders / "out" / "table.md").read_text() == table
+
+
+def test_any_system_can_be_the_one_that_others_are_tested_against(folders: Path) -> None:
+    main(words(folders, "--reference", "top-hat"))
+    read = json.loads((folders / "out" / "table.json").read_text())
+    assert [row["reference"] for row in read["rows"]] == [None, "white top-hat (SP2)"]
+    refused(words(folders, "--reference", "hdog"), "error: --reference: Expected one of top-hat, .*got 'hdog'")
 
 
 def _counting(scored: list[str]) -> Any:
@@ -500,6 +509,32 @@ def test_a_training_that_is_recorded_is_not_run_again(tmp_path: Path, capsys: py
     assert "is there already" in capsys.readouterr().out
 
 
+def test_our_segmentor_on_phantoms_alone_is_trained_as_the_shipped_one_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+
+    def run(words: list[str], **_: Any) -> None:
+        options = dict(zip(words[5::2], words[6::2], strict=True))
+        begun.append(options.get("--initial_weights", ""))
+        assert "--dataset_dir" not in options
+        output = Path(options["--output_dir"])
+        output.mkdir(parents=True)
+        (output / "model.pt").write_text(output.name)
+        (output / "losses.csv").write_text("".join(f"{epoch},1.0\n" for epoch in range(1, 17)))
+
+    monkeypatch.setattr(subprocess, "run", run)
+    for _ in range(2):
+        train_main(["segmentor-phantoms", "--weights-dir", str(tmp_path), "--normals", str(tmp_path)])
+    weights = tmp_path / "segmentor" / "model.pt"
+    assert begun == ["", str(tmp_path / "segmentor" / "warm" / "model.pt")]
+    assert weights.read_text() == "base"
+    training = training_of(weights)
+    assert training is not None
+    assert training.seen == seen_in_training(REGISTRY["segai"], "")
+    assert status_of(REGISTRY["segmentor-phantoms"], Folders(tmp_path)) == Status()
+
+
 def test_published_weights_are_half_as_large_and_keep_their_record(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -512,7 +547,7 @@ def test_published_weights_are_half_as_large_and_keep_their_record(
     full = {"conv.weight": torch.rand(8, 4, 3, 3, generator=generator), "norm.running_var": torch.tensor([1e-9, 1e9])}
     weights = recorded(tmp_path, "segai", seen)
     torch.save(full, weights)
-    write_record(weights, seen)
+    write_record(weights, seen, options={"epochs": 12})
     train_main(published)
     target = folder / "segai" / "model.pt"
     assert capsys.readouterr().out.strip() == str(target)
@@ -535,7 +570,10 @@ def test_a_training_that_was_killed_is_gone_on_with_by_the_same_command_alone(
         weights.write_bytes(b"whole")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(subprocess, "run", lambda words, **_: subprocess.CompletedProcess(words, -9))
+    def failed(words: list[str], **_: Any) -> Any:
+        raise subprocess.CalledProcessError(-9, words)
+
+    monkeypatch.setattr(subprocess, "run", failed)
     with pytest.raises(MammogramError, match="got status -9"):
         train_system(entry, entry.weights[0], tmp_path, {}, seen)
     with pytest.raises(MammogramError, match="Expected the training that was begun there"):

@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 
 from scripts import train_weights
+from scripts.compare_data import digests_of
+from scripts.compare_systems import training_of
 
 EXAMS = ("a_L.png", "a_R.png", "b.png", "c.png", "d.png")
 
@@ -35,6 +37,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
         output.mkdir(parents=True, exist_ok=True)
         name = "generator_ema.pt" if "generator" in options["config_file"] else "model.pt"
         torch.save(torch.tensor(len(started)), output / name)
+        (output / "losses.csv").write_text(f"1,{len(started)}\n")
 
     monkeypatch.setattr(subprocess, "run", run)
     return started
@@ -53,7 +56,23 @@ def test_every_exam_is_judged_by_weights_that_never_saw_it(
         assert {name for name in EXAMS if name.startswith(exam)} <= set(held_out)
         assert options["dataset_dir"] == str(normals)
         excluded += held_out
+        training = training_of(output / "folds" / f"{exam}.pt")
+        assert training is not None
+        assert training.seen.patients == digests_of({"a", "b", "c", "d"} - {name[0] for name in held_out})
+        assert training.losses == (float(int(torch.load(output / "folds" / f"{exam}.pt", weights_only=True))),)
     assert set(excluded) == set(EXAMS)
+
+
+def test_what_each_training_saw_is_recorded_beside_its_weights(
+    normals: Path, tmp_path: Path, runs: list[dict[str, str]]
+) -> None:
+    output = tmp_path / "out"
+    train_weights.main(["--normals", str(normals), "--output-dir", str(output)])
+    found = {name: training_of(output / name) for name in ("base/model.pt", "segmentor/model.pt")}
+    found["generator"] = training_of(output / "generator" / "generator_ema.pt")
+    seen = {name: training.seen.patients for name, training in found.items() if training}
+    every = digests_of({"a", "b", "c", "d"})
+    assert seen == {"base/model.pt": frozenset(), "segmentor/model.pt": every, "generator": every}
 
 
 def test_the_base_sees_no_real_view_and_all_further_trainings_start_from_it(
