@@ -37,7 +37,7 @@ TWO_RATES = {
     "optimizer": "@optimizer",
     "steps": "$@train::trainer::max_epochs * @epoch_iterations",
 }
-BASE = {"epochs": 16, "learning_rate": 8e-4, "val_interval": 100, "lr_scheduler": TWO_RATES}
+BASE = {"epochs": 12, "learning_rate": 8e-4, "val_interval": 100, "lr_scheduler": TWO_RATES}
 FURTHER = {"epochs": 8, "learning_rate": 5e-4, "val_interval": 100}
 FOLD = {"epochs": 4, "learning_rate": 5e-4, "val_interval": 100}
 

@@ -521,7 +521,7 @@ def test_our_segmentor_on_phantoms_alone_is_trained_as_the_shipped_one_begins(
         output = Path(options["--output_dir"])
         output.mkdir(parents=True)
         (output / "model.pt").write_text(output.name)
-        (output / "losses.csv").write_text("".join(f"{epoch},1.0\n" for epoch in range(1, 17)))
+        (output / "losses.csv").write_text("".join(f"{epoch},1.0\n" for epoch in range(1, 13)))
 
     monkeypatch.setattr(subprocess, "run", run)
     for _ in range(2):
