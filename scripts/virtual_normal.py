@@ -40,8 +40,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.virtual_normal", description=__doc__)
     parser.add_argument("input", help="a file or a folder: MG DICOM, PNG, TIFF, JPEG or NIfTI")
     parser.add_argument("--output-dir", type=Path, default=Path("output"), help="(default: %(default)s)")
+    shipped = ROOT / "models" / "compared" / "inpainter" / "model.pt"
     parser.add_argument(
-        "--weights", type=Path, default=ROOT / "runs" / "inpainter" / "model.pt", help="of configs/train_inpainter.yaml"
+        "--weights",
+        type=Path,
+        default=shipped,
+        help="of configs/train_inpainter.yaml (default: those of the repository, trained on phantoms alone)",
     )
     parser.add_argument("--published", action="store_true", help="weights are of train_inpainter_published.yaml")
     parser.add_argument(
