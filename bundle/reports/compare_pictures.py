@@ -1,4 +1,4 @@
-"""Pictures of one data set with more systems than fit into one: split into groups, the first system in each."""
+"""Pictures of one data set with more systems than fit into one: split into groups, what others are tested against in each."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,16 +17,18 @@ Row = Mapping[str, Any]
 PER_PICTURE = 7
 
 
-def groups_of(systems: Sequence[str], *, size: int = PER_PICTURE) -> list[list[str]]:
-    """Systems in groups of even size, the first of all in front of each.
+def groups_of(systems: Sequence[str], *, first: str = "", size: int = PER_PICTURE) -> list[list[str]]:
+    """Systems in groups of even size, one of them in front of each.
 
     Args:
         systems: in order.
+        first: that one; by default the first of all.
         size: largest group, at least 2.
     """
     if len(systems) <= size:
         return [list(systems)]
-    first, others = systems[0], list(systems[1:])
+    first = first or systems[0]
+    others = [name for name in systems if name != first]
     count = -(-len(others) // (size - 1))
     return [[first, *members.tolist()] for members in np.array_split(others, count)]
 
@@ -45,7 +47,7 @@ def dataset_pictures(
     """
     region = f"Region: {rows[0]['region']}."
     systems = [row["system"] for row in rows]
-    groups = groups_of(systems)
+    groups = groups_of(systems, first=next((row["reference"] for row in rows if row["reference"]), ""))
     pictures = {}
     if _any(rows, "dice"):
         text = f"Per case: quartiles and median, whiskers to 1.5 quartile distances, diamond at the mean. {region}"

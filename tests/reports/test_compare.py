@@ -155,10 +155,13 @@ def test_records_of_a_stranger_are_refused(tmp_path: Path) -> None:
         write(tmp_path, [{**record, "system": "x"} for record in records()])
 
 
-def test_groups_hold_all_systems_and_the_first_one_each() -> None:
+def test_groups_hold_all_systems_and_one_of_them_each() -> None:
     names = [str(number) for number in range(18)]
     groups = groups_of(names, size=7)
     assert [group[0] for group in groups] == ["0"] * 3
     assert [name for group in groups for name in group[1:]] == names[1:]
     assert max(map(len, groups)) <= 7
     assert groups_of(names[:7], size=7) == [names[:7]]
+    groups = groups_of(names, first="4", size=7)
+    assert [group[0] for group in groups] == ["4"] * 3
+    assert [name for group in groups for name in group[1:]] == names[:4] + names[5:]
