@@ -1,4 +1,4 @@
-"""Pictures of one data set with more systems than fit into one: split into groups, what others are tested against in each."""
+"""Pictures of one data set with more systems than fit into one: groups, each with what others are tested against."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
