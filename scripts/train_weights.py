@@ -91,7 +91,8 @@ def train_folds(
         excluded = [Path(path).name for exam in held_out for path in exams[exam]]
         print(f"Fold {number + 1} of {count}: without {', '.join(held_out)}", flush=True)
         fold = {**options, "initial_weights": base.resolve(), "exclude": plain(excluded)}
-        weights = train("train", output_dir / f"fold_{number + 1}", "model.pt", fold)
+        # By their count too: weights of another division into groups would have seen this one's exams.
+        weights = train("train", output_dir / f"fold_{number + 1}_of_{count}", "model.pt", fold)
         seen = seen_views({exam: paths for exam, paths in exams.items() if exam not in held_out})
         for exam in held_out:
             copy = output_dir / f"{exam}.pt"

@@ -94,6 +94,18 @@ def test_a_second_run_trains_nothing(normals: Path, tmp_path: Path, runs: list[d
     assert len(runs) == 2 + 1 + 2 + 1
 
 
+def test_another_number_of_folds_takes_no_weights_of_the_first(
+    normals: Path, tmp_path: Path, runs: list[dict[str, str]]
+) -> None:
+    options = ["--normals", str(normals), "--output-dir", str(tmp_path / "out"), "--stages", "folds"]
+    for count in ("2", "4"):
+        train_weights.main([*options, "--folds", count])
+    for exam in "abcd":
+        number = int(torch.load(tmp_path / "out" / "folds" / f"{exam}.pt", weights_only=True))
+        held_out = ast.literal_eval(runs[number - 1]["exclude"])
+        assert {name[0] for name in held_out} == {exam}
+
+
 def test_more_folds_than_exams_are_refused_in_one_line(
     normals: Path, tmp_path: Path, runs: list[dict[str, str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
