@@ -20,6 +20,7 @@ from bundle.baselines.nnunet_files import case_name, read_probability, write_ima
 from bundle.baselines.registry import CLASSICAL, REGISTRY, Entry, off_plateau
 from bundle.data import MammogramError
 from bundle.data.errors import refuse
+from bundle.data.whole_files import write_whole
 from bundle.engines.benchmark import MapSystem, View
 from bundle.engines.evaluation import fingerprint
 from bundle.functional.findings import GENERATIVE_METHODS
@@ -153,6 +154,12 @@ def read_losses(path: Path) -> tuple[float, ...]:
     except ValueError as error:
         raise refuse(path, f"Expected lines of epoch,loss, got something else; {error}") from error
     return tuple(losses[epoch] for epoch in sorted(losses))
+
+
+def write_losses(path: Path, losses: Iterable[float]) -> None:
+    """Write the mean loss of each epoch, from 1 on, as `read_losses` reads them."""
+    text = "".join(f"{epoch},{loss:.6f}\n" for epoch, loss in enumerate(losses, 1))
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def training_command(entry: Entry) -> str:

@@ -24,7 +24,7 @@ from bundle.engines.checkpoints import save_whole
 from bundle.networks.weights_file import read_weights
 from scripts.command import one_line_errors
 from scripts.compare_data import Seen
-from scripts.compare_systems import LOSSES, RECORD, digest_of, seen_of, training_of
+from scripts.compare_systems import LOSSES, RECORD, digest_of, seen_of, training_of, write_losses
 from scripts.config_values import plain
 from scripts.shipped import ROOT
 from scripts.train_weights import train_base
@@ -106,8 +106,7 @@ def publish(part: Weights, weights_dir: Path, folder: Path) -> Path:
     halved = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in weights.items()}
     target.parent.mkdir(parents=True, exist_ok=True)
     save_whole(target, halved)
-    lines = "".join(f"{epoch},{loss:.6f}\n" for epoch, loss in enumerate(training.losses, 1))
-    write_whole(target.with_name(LOSSES), lambda path: path.write_text(lines, encoding="utf-8"))
+    write_losses(target.with_name(LOSSES), training.losses)
     target.with_name(RECORD).unlink(missing_ok=True)  # that of an older file
     write_record(target, training.seen, options=training.options)
     return target

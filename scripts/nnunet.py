@@ -1,4 +1,7 @@
-"""nnU-Net v2 as a compared system: `python -m scripts.nnunet pairs|masks|views --help`; writes what it reads."""
+"""nnU-Net v2 as a compared system: `python -m scripts.nnunet pairs|masks|narrow|views|losses --help`.
+
+It writes what nnU-Net reads, and reads its logs.
+"""
 
 import argparse
 import json
@@ -14,23 +17,30 @@ from tqdm import tqdm
 
 from bundle.baselines.nnunet_files import (
     ENDING,
+    NARROW,
     case_name,
     commands,
     dataset_folder,
+    losses_of_logs,
+    narrow_plans,
     write_dataset_json,
     write_image,
     write_label,
 )
 from bundle.data import LoadMammogramd, MammogramError, find_mammograms
+from bundle.data.errors import refuse
 from bundle.data.labelled_views import LoadAnnotationd, labelled_views
+from bundle.data.whole_files import write_whole
 from bundle.functional.objects import Spacing
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.command import one_line_errors
+from scripts.compare_systems import write_losses
 from scripts.config_values import plain
 from scripts.shipped import ROOT
 
 EXPORTED = "exported.json"
 """Which samples are there, so that an interrupted export goes on; nnU-Net does not look at it."""
+PLANS = "nnUNetPlans.json"
 Sample = tuple[NDArray[np.float32], NDArray[np.uint8], Spacing]
 
 
@@ -50,7 +60,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     masks.add_argument("--missing-is-clean", action="store_true", help="a view without a mask is clean")
     for kind in (pairs, masks):
         kind.add_argument("--raw", type=Path, required=True, help="nnUNet_raw")
+    narrow = kinds.add_parser("narrow", help=f"add the configuration {NARROW}, for two cores, to nnU-Net's plans")
+    narrow.add_argument("--preprocessed", type=Path, required=True, help="nnUNet_preprocessed")
+    for kind in (pairs, masks, narrow):
         kind.add_argument("--number", type=int, default=501, help="of the data set (default: %(default)s)")
+    losses = kinds.add_parser("losses", help="nnU-Net's training logs as a losses.csv for scripts.compare_train")
+    losses.add_argument("--results", type=Path, required=True, help="folder of the training logs, .../fold_0")
+    losses.add_argument("--output", type=Path, required=True, help="losses.csv")
     views = kinds.add_parser("views", help="views to predict")
     views.add_argument("--input", required=True, help="a file or a folder")
     views.add_argument("--output-dir", type=Path, required=True, help="the folder that nnUNetv2_predict reads")
@@ -140,13 +156,31 @@ def export_views(arguments: argparse.Namespace) -> list[str]:
     return refused
 
 
+def add_narrow(folder: Path) -> Path:
+    """Add nnU-Net's configuration at CPU width to the plans of a data set."""
+    path = folder / PLANS
+    try:
+        plans = narrow_plans(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise refuse(path, f"Expected plans that nnUNetv2_plan_and_preprocess wrote, got none; {error}") from error
+    text = json.dumps(plans, indent=4)
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return path
+
+
 def main(argv: list[str] | None = None) -> None:
-    """Export, and print what to type next."""
+    """Export or convert, and print what to type next."""
     arguments = parse(argv)
     refused: list[str] = []
     with one_line_errors():
         if arguments.kind == "views":
             refused = export_views(arguments)
+        elif arguments.kind == "narrow":
+            print(f"{add_narrow(dataset_folder(arguments.preprocessed, arguments.number))} has {NARROW} now")
+        elif arguments.kind == "losses":
+            losses = losses_of_logs(arguments.results.glob("training_log_*.txt"))
+            write_losses(arguments.output, losses)
+            print(f"{arguments.output} has {len(losses)} epochs")
         else:
             folder = dataset_folder(arguments.raw.absolute(), arguments.number)
             export_pairs(arguments, folder) if arguments.kind == "pairs" else export_masks(arguments, folder)

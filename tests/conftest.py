@@ -5,8 +5,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from bundle.inferers import autocast
+
 PREFIX = "MLFLOW_"
 GIVEN = {name for name in os.environ if name.startswith(PREFIX)}
+
+
+@pytest.fixture
+def bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bfloat16 is bfloat16 on this processor too, whether it has arithmetic for it or not."""
+    monkeypatch.setattr(autocast, "computes_in_bfloat16", lambda device_type: True)
 
 
 @pytest.fixture(autouse=True)

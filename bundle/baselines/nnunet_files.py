@@ -3,8 +3,10 @@
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -21,6 +23,9 @@ LABELS = {"background": 0, "microcalcification": 1, "ignore": 2}
 POSITIVE = LABELS["microcalcification"]
 CHANNEL_NAMES = {"0": "noNorm"}
 """Views are windowed once per view; nnU-Net's z-score of a patch would move with what is in it."""
+WHOLE, NARROW = "2d", "2d_narrow"
+"""Configurations of nnU-Net's plans: as it plans it, and at CPU width."""
+NARROW_STAGES = (8, 16, 32, 64, 128, 128, 128)
 
 
 def dataset_folder(raw: Path, number: int) -> Path:
@@ -129,6 +134,63 @@ def commands(raw: Path, number: int, *, inputs: Path, predictions: Path, folds: 
         *(f"nnUNetv2_train {number} 2d {fold} --npz" for fold in numbers),
         f"nnUNetv2_predict -i {inputs} -o {predictions} -d {number} -c 2d -f {chosen} --save_probabilities",
     ]
+
+
+def narrow_plans(plans: dict[str, Any]) -> dict[str, Any]:
+    """nnU-Net's plans with one configuration more, `2d_narrow`: the planned one at CPU width.
+
+    Normalisation, resampling, loss, augmentation and kind of network remain as nnU-Net plans them; patches have 256 px,
+    batches 4 of them, and the network has 7 stages of 8 to 128 features. Training data are those of `2d`.
+
+    Args:
+        plans: content of nnUNetPlans.json.
+
+    Raises:
+        ValueError: without a configuration `2d` that has an architecture.
+    """
+    try:
+        planned = plans["configurations"][WHOLE]["architecture"]
+        arguments = dict(planned["arch_kwargs"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"Expected plans of nnU-Net v2 with a configuration {WHOLE}, got others; plan first"
+        ) from error
+    count = len(NARROW_STAGES)
+    arguments |= {
+        "n_stages": count,
+        "features_per_stage": list(NARROW_STAGES),
+        "kernel_sizes": [[3, 3]] * count,
+        "strides": [[1, 1]] + [[2, 2]] * (count - 1),
+        "n_conv_per_stage": [2] * count,
+        "n_conv_per_stage_decoder": [2] * (count - 1),
+    }
+    narrow = {
+        "inherits_from": WHOLE,
+        "batch_size": 4,
+        "patch_size": [256, 256],
+        "architecture": {**planned, "arch_kwargs": arguments},
+    }
+    return {**plans, "configurations": {**plans["configurations"], NARROW: narrow}}
+
+
+def losses_of_logs(paths: Iterable[Path]) -> list[float]:
+    """Mean training loss of each epoch from nnU-Net's training logs, the last one of an epoch that was run twice.
+
+    Raises:
+        MammogramError: if there are none in them.
+    """
+    found: dict[int, float] = {}
+    epoch, files = -1, sorted(paths)
+    for path in files:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if match := re.search(r": Epoch (\d+)\s*$", line):
+                epoch = int(match[1])
+            elif match := re.search(r": train_loss (\S+)", line):
+                found[epoch] = float(match[1])
+    if not found:
+        where = files[0].parent if files else Path("training_log_*.txt")
+        raise refuse(where, "Expected training logs of nnU-Net with epochs and losses, found none; train first")
+    return [found[number] for number in sorted(found)]
 
 
 def _write(path: Path, plane: NDArray, spacing_mm: Spacing) -> Path:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from ..functional.noise import coordinate_noise
 from ..functional.windows import EMPTY_LOGIT, Window, breast_windows, coverage, gather, pad_to_window, scatter_add_
+from .autocast import reduced_precision
 
 Network = Callable[..., Tensor]
 DTYPES = ("float32", "bfloat16", "float16")
@@ -26,7 +27,8 @@ class WindowedInferer(Inferer):
         window_px: side of the window, the one the network was trained on.
         overlap: shared fraction of neighbouring windows, in [0, 1).
         sw_batch_size: windows per call of the network.
-        dtype: "float32", or "bfloat16" or "float16" for calls of the network under autocast.
+        dtype: "float32", or "bfloat16" or "float16" for calls of the network under autocast; "bfloat16" is float32 on
+            devices without its arithmetic.
         progress: show a progress bar.
 
     Raises:
@@ -99,7 +101,7 @@ class WindowedInferer(Inferer):
 
     def autocast(self, device: torch.device) -> AbstractContextManager:
         """Reduced precision for calls of networks, if it is asked for."""
-        return torch.autocast(device.type, getattr(torch, self.dtype), enabled=self.dtype != "float32")
+        return reduced_precision(device, self.dtype)
 
     def logits(self, windows: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
         """One call of the network: windows (N, 1, window_px, window_px) -> float32 logits of that shape."""

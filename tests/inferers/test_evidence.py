@@ -229,6 +229,7 @@ def test_small_images_are_served() -> None:
     assert _inferer()(image, Segmentor()).shape == image.shape
 
 
+@pytest.mark.usefixtures("bfloat16")
 def test_a_module_generator_is_set_to_evaluation_and_reduced_precision_stays_close() -> None:
     class Conv(torch.nn.Module):
         def __init__(self) -> None:

@@ -408,6 +408,7 @@ def test_networks_keep_their_weights_and_gain_no_gradients(networks: tuple[torch
         assert weight.grad is None
 
 
+@pytest.mark.usefixtures("bfloat16")
 def test_reduced_precision_stays_close(networks: tuple[torch.nn.Module, torch.nn.Module]) -> None:
     segmentor, generator = networks
     full = _inferer(generator)(view(), segmentor)

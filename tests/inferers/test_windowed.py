@@ -87,6 +87,7 @@ def test_the_image_is_left_as_it_was() -> None:
     assert torch.equal(image, before)
 
 
+@pytest.mark.usefixtures("bfloat16")
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_reduced_precision_gives_float32_close_to_the_full_one(dtype: str) -> None:
     torch.manual_seed(0)

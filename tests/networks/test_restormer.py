@@ -50,6 +50,14 @@ def test_feed_forward_agrees_with_monai() -> None:
     torch.testing.assert_close(ours(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), theirs(x), atol=1e-5, rtol=1e-4)
 
 
+def test_channels_without_any_signal_give_finite_gradients() -> None:
+    attention = TransposedAttention(8, 2)
+    x = torch.zeros(1, 4, 4, 8, requires_grad=True)
+    attention(x).sum().backward()
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+
+
 def test_published_size_has_the_published_parameters() -> None:
     network = Restormer(in_channels=3, out_channels=3)
     assert sum(p.numel() for p in network.parameters()) == pytest.approx(PUBLISHED_PARAMETERS, rel=0.005)
@@ -159,6 +167,13 @@ def test_high_pass_of_a_plane_is_zero_inside_and_of_a_point_nearly_itself() -> N
     point[..., 16, 16] = 1.0
     assert high_pass(point)[0, 0, 16, 16] == pytest.approx(1 - 1 / 169)
     assert high_pass(point).sum() == pytest.approx(0.0, abs=1e-5)
+
+
+def test_high_pass_takes_off_the_mean_of_a_square() -> None:
+    torch.manual_seed(0)
+    image = torch.rand(1, 1, 20, 31)
+    expected = image[0, 0, 9, 17] - image[0, 0, 3:16, 11:24].mean()
+    torch.testing.assert_close(high_pass(image)[0, 0, 9, 17], expected, atol=1e-6, rtol=0)
 
 
 def test_folded_and_high_passed_network_is_the_same_as_a_script() -> None:

@@ -12,6 +12,7 @@ from monai.bundle import ConfigParser
 from bundle.baselines.nnunet_files import case_name
 from bundle.data.phantom import phantom_datalist
 from scripts import nnunet
+from scripts.compare_systems import read_losses
 from scripts.shipped import ROOT
 
 SMALL = {"spacing_mm": 0.2, "height_mm": 60.0, "width_mm": 48.0}
@@ -82,6 +83,56 @@ def test_views_to_predict_are_named_by_their_pixels(clean: Path, tmp_path: Path)
 def test_missing_masks_are_one_line(clean: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="error: "):
         nnunet.main(["masks", "--raw", str(tmp_path), "--images", str(clean), "--masks", str(tmp_path / "none")])
+
+
+def test_narrow_adds_a_configuration_and_leaves_the_planned_ones(tmp_path: Path) -> None:
+    planned = {"network_class_name": "PlainConvUNet", "arch_kwargs": {"n_stages": 8, "conv_bias": True}}
+    plans = {"configurations": {"2d": {"patch_size": [512, 512], "batch_size": 12, "architecture": planned}}}
+    path = tmp_path / FOLDER / nnunet.PLANS
+    path.parent.mkdir()
+    path.write_text(json.dumps(plans))
+    nnunet.main(["narrow", "--preprocessed", str(tmp_path)])
+    written = json.loads(path.read_text())
+    narrow = written["configurations"].pop("2d_narrow")
+    assert written == plans
+    arguments = narrow["architecture"]["arch_kwargs"]
+    assert narrow["inherits_from"] == "2d"
+    assert arguments["conv_bias"] is True
+    sides = 256 / np.cumprod(arguments["strides"], axis=0)[:, 0]
+    assert len(sides) == arguments["n_stages"] == len(arguments["features_per_stage"])
+    assert sides[-1] == 4  # the least that nnU-Net's planner goes down to
+    assert len(arguments["n_conv_per_stage_decoder"]) == arguments["n_stages"] - 1
+
+
+def test_plans_that_are_missing_or_of_another_program_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="plan_and_preprocess"):
+        nnunet.main(["narrow", "--preprocessed", str(tmp_path)])
+    path = tmp_path / FOLDER / nnunet.PLANS
+    path.parent.mkdir()
+    path.write_text(json.dumps({"configurations": {"3d_fullres": {}}}))
+    with pytest.raises(SystemExit, match="plan first"):
+        nnunet.main(["narrow", "--preprocessed", str(tmp_path)])
+
+
+def log(folder: Path, name: str, losses: dict[int, float]) -> None:
+    stamp = "2026-11-30 02:00:00.000000"
+    lines = [
+        f"{stamp}: Epoch {epoch} \n{stamp}: train_loss {loss} \n{stamp}: val_loss 9.0 "
+        for epoch, loss in losses.items()
+    ]
+    (folder / name).write_text("\n".join(lines))
+
+
+def test_losses_are_those_of_the_last_run_of_each_epoch(tmp_path: Path) -> None:
+    log(tmp_path, "training_log_2026_11_30_02_00_00.txt", {0: 0.5, 1: -0.125, 2: 7.0})
+    log(tmp_path, "training_log_2026_11_30_03_00_00.txt", {2: -0.25})
+    nnunet.main(["losses", "--results", str(tmp_path), "--output", str(tmp_path / "losses.csv")])
+    assert read_losses(tmp_path / "losses.csv") == (0.5, -0.125, -0.25)
+
+
+def test_a_folder_without_logs_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="train first"):
+        nnunet.main(["losses", "--results", str(tmp_path), "--output", str(tmp_path / "losses.csv")])
 
 
 @pytest.mark.slow
