@@ -11,6 +11,7 @@ from monai.networks.nets.restormer import Restormer as MonaiRestormer
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from bundle.inferers.autocast import computes_in_bfloat16
 from bundle.networks import Restormer
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -73,7 +74,7 @@ def main() -> None:
         f"{torch.get_num_threads()} threads, {platform.machine()}"
     )
     print(f"{'network':8} {'precision':10} {'parameters':>11} {'GMAC':>8} {'inference s':>12} {'training s':>11}")
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in (torch.float32, torch.bfloat16)[: 2 if computes_in_bfloat16("cpu") else 1]:
         for name, network in (("bundle", ours), ("MONAI", theirs)):
             inference, training = measure(network, image, rounds=arguments.rounds, dtype=dtype)
             parameters = sum(p.numel() for p in network.parameters())

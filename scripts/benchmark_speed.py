@@ -30,6 +30,7 @@ from bundle.functional.evidence import EvidenceSettings
 from bundle.functional.refinement_settings import RefinementSettings, preset
 from bundle.functional.windows import EMPTY_LOGIT, breast_windows, pad_to_window, window_peaks
 from bundle.inferers import EvidenceInferer
+from bundle.inferers.autocast import computes_in_bfloat16
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.benchmark_speed_checks import check, densest_crop
 from scripts.command import one_line_errors
@@ -270,11 +271,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "load": os.getloadavg()[0],
-        "precision": arguments.precision,
+        "precision": arguments.precision if computes_in_bfloat16(device.type) else "float32",
         **size,
         "matmul_gflops": {
             str(dtype).removeprefix("torch."): matmul_peak(dtype, device) / 1e9
-            for dtype in (torch.float32, torch.bfloat16)
+            for dtype in (torch.float32, torch.bfloat16)[: 2 if computes_in_bfloat16(device.type) else 1]
         },
         "cost": cost_table(systems),
         **measure(systems, image, rounds=arguments.rounds),

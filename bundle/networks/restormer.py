@@ -77,13 +77,14 @@ class GatedFeedForward(nn.Module):
     """Gated-Dconv feed-forward network (GDFN): maps (B, rows, columns, dim) to the same shape.
 
     The published expansion of 2.66 makes odd hidden widths (127, 255, 510), on which a CPU takes two to three times as
-    long for a matrix product as on multiples of 8: a few channels of zeros are added as it runs.
+    long for a matrix product as on multiples of 8: where they are no more than a thirty-second of the width, channels
+    of zeros are added as it runs.
     """
 
     def __init__(self, dim: int, expansion: float) -> None:
         super().__init__()
         hidden = int(dim * expansion)
-        self.padding = -hidden % 8
+        self.padding = -hidden % 8 if 32 * (-hidden % 8) <= hidden else 0
         self.project_in = nn.Linear(dim, 2 * hidden, bias=False)
         self.depthwise = nn.Conv2d(2 * hidden, 2 * hidden, 3, padding=1, groups=2 * hidden, bias=False)
         self.project_out = nn.Linear(hidden, dim, bias=False)

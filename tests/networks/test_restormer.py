@@ -35,9 +35,11 @@ def test_attention_agrees_with_monai() -> None:
     torch.testing.assert_close(ours(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), theirs(x), atol=1e-5, rtol=1e-4)
 
 
-def test_feed_forward_agrees_with_monai() -> None:
+@pytest.mark.parametrize(("dim", "padding"), [(16, 0), (24, 1), (48, 1), (192, 2)])
+def test_feed_forward_agrees_with_monai(dim: int, padding: int) -> None:
     torch.manual_seed(0)
-    theirs, ours = FeedForward(2, 16, 2.66, bias=False), GatedFeedForward(16, 2.66)
+    theirs, ours = FeedForward(2, dim, 2.66, bias=False), GatedFeedForward(dim, 2.66)
+    assert ours.padding == padding
     _copy_monai(
         ours,
         theirs,
@@ -46,7 +48,7 @@ def test_feed_forward_agrees_with_monai() -> None:
             for n, m in (("project_in", "project_in"), ("depthwise", "dwconv"), ("project_out", "project_out"))
         },
     )
-    x = torch.randn(2, 16, 12, 10)
+    x = torch.randn(2, dim, 12, 10)
     torch.testing.assert_close(ours(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2), theirs(x), atol=1e-5, rtol=1e-4)
 
 
