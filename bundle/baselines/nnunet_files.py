@@ -176,11 +176,15 @@ def narrow_plans(plans: dict[str, Any]) -> dict[str, Any]:
 def losses_of_logs(paths: Iterable[Path]) -> list[float]:
     """Mean training loss of each epoch from nnU-Net's training logs, the last one of an epoch that was run twice.
 
+    Args:
+        paths: training_log_YEAR_MONTH_DAY_HOUR_MINUTE_SECOND.txt, in any order.
+
     Raises:
         MammogramError: if there are none in them.
     """
     found: dict[int, float] = {}
-    epoch, files = -1, sorted(paths)
+    # nnU-Net writes months and days without a leading zero.
+    epoch, files = -1, sorted(paths, key=lambda path: [int(number) for number in re.findall(r"\d+", path.stem)])
     for path in files:
         for line in path.read_text(encoding="utf-8").splitlines():
             if match := re.search(r": Epoch (\d+)\s*$", line):

@@ -51,6 +51,6 @@ def test_float16_is_what_was_asked_for_on_any_device() -> None:
     assert run(WindowedInferer(8, dtype="float16"))[0] == torch.float16
 
 
-def test_this_processor_is_asked_once_and_answers() -> None:
+def test_every_kind_of_device_has_an_answer() -> None:
     assert isinstance(autocast.computes_in_bfloat16("cpu"), bool)
     assert autocast.computes_in_bfloat16("meta")

@@ -124,8 +124,8 @@ def log(folder: Path, name: str, losses: dict[int, float]) -> None:
 
 
 def test_losses_are_those_of_the_last_run_of_each_epoch(tmp_path: Path) -> None:
-    log(tmp_path, "training_log_2026_11_30_02_00_00.txt", {0: 0.5, 1: -0.125, 2: 7.0})
-    log(tmp_path, "training_log_2026_11_30_03_00_00.txt", {2: -0.25})
+    log(tmp_path, "training_log_2026_9_30_23_00_00.txt", {0: 0.5, 1: -0.125, 2: 7.0})
+    log(tmp_path, "training_log_2026_10_1_01_00_00.txt", {2: -0.25})
     nnunet.main(["losses", "--results", str(tmp_path), "--output", str(tmp_path / "losses.csv")])
     assert read_losses(tmp_path / "losses.csv") == (0.5, -0.125, -0.25)
 
