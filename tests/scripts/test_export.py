@@ -96,3 +96,13 @@ def test_seconds_are_the_least_of_the_rounds_after_the_first(monkeypatch: pytest
     monkeypatch.setattr(benchmark_export.time, "process_time", lambda: 7.0)
     found = benchmark_export.seconds({"one": lambda: None}, rounds=3)
     assert found == {"one": (3.0, 0.0)}
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_ratios_are_to_what_inference_runs_on_this_processor(monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(benchmark_export, "computes_in_bfloat16", lambda device_type: there)
+    lines = benchmark_export.table("segmentor", batch_size=1, window_px=32, rounds=1)
+    names = [" ".join(line.split()[1:-4]) for line in lines]
+    assert ("eager bfloat16" in names) == there
+    assert lines[1 if there else 0].split()[-2] == "1.00"
