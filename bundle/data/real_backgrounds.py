@@ -164,6 +164,31 @@ class RealBackgrounds:
         shown = apply_detector(image, Detector(bits=PIXEL_DEPTH, jpeg_quality=self.jpeg_quality))
         return {"image": shown, "label": label, "breast": breast, "spacing_mm": spacing}
 
+    def load_whole(self, exam: str, path: str, injection: int) -> dict[str, Any]:
+        """A whole view with an injection in every crop that holds enough breast, and nothing between them.
+
+        Args:
+            exam: exam of the view.
+            path: file of the view.
+            injection: number of the injection.
+
+        Returns:
+            `image` in [-1, 1] and `label`, both (rows, columns), and `spacing_mm`.
+
+        Raises:
+            MammogramError: as `load`.
+        """
+        view = self._of(path)
+        image, breast = (np.asarray(view[key])[0] for key in ("image", "breast"))
+        image, breast = image.astype(np.float32), breast.astype(bool)
+        label = np.zeros(image.shape, np.uint8)
+        first = self.load(Crop(exam, path, 0, injection))
+        side_px = round(self.crop_mm / first["spacing_mm"][0])
+        for number, box in enumerate(crop_boxes(breast, side_px=side_px, path=path)):
+            case = self.load(Crop(exam, path, number, injection)) if number else first
+            image[box], label[box] = case["image"], case["label"]
+        return {"image": image, "label": label, "spacing_mm": first["spacing_mm"]}
+
     def _of(self, path: str) -> Mapping[str, Any]:
         if path != self._path:
             view = dict(self.read({"image": path}))
@@ -188,8 +213,27 @@ class RealBackgrounds:
         return inject_thickness(image, placed, noise, gain=gain_for_cnr(placed, noise, median_cnr=median_cnr))
 
 
+def crop_boxes(breast: NDArray[np.bool_], *, side_px: int, path: str) -> list[tuple[slice, slice]]:
+    """The disjoint squares with enough breast that tile its box, in an order drawn from the file's name.
+
+    Args:
+        breast: (rows, columns).
+        side_px: side of a square.
+        path: file of the view; only its name counts.
+    """
+    rows, columns = (np.flatnonzero(breast.any(axis=axis)) for axis in (1, 0))
+    tiles = [
+        (slice(int(row), int(row) + side_px), slice(int(column), int(column) + side_px))
+        for row in range(rows[0], rows[-1] + 1, side_px)
+        for column in range(columns[0], columns[-1] + 1, side_px)
+    ]
+    tiles = [tile for tile in tiles if breast[tile].sum() >= LEAST_BREAST * side_px**2]
+    order = np.random.default_rng([SALT, _number(Path(path).name)]).permutation(len(tiles))
+    return [tiles[place] for place in order]
+
+
 def crop_box(breast: NDArray[np.bool_], *, number: int, side_px: int, path: str) -> tuple[slice, slice]:
-    """One of the disjoint squares that tile the breast's box, in an order drawn from the file's name.
+    """One of the squares of `crop_boxes`.
 
     Args:
         breast: (rows, columns).
@@ -200,19 +244,12 @@ def crop_box(breast: NDArray[np.bool_], *, number: int, side_px: int, path: str)
     Raises:
         MammogramError: if there are not so many squares with enough breast.
     """
-    rows, columns = (np.flatnonzero(breast.any(axis=axis)) for axis in (1, 0))
-    tiles = [
-        (slice(int(row), int(row) + side_px), slice(int(column), int(column) + side_px))
-        for row in range(rows[0], rows[-1] + 1, side_px)
-        for column in range(columns[0], columns[-1] + 1, side_px)
-    ]
-    tiles = [tile for tile in tiles if breast[tile].sum() >= LEAST_BREAST * side_px**2]
-    if number >= len(tiles):
+    boxes = crop_boxes(breast, side_px=side_px, path=path)
+    if number >= len(boxes):
         raise refuse(
-            path, f"Expected at least {number + 1} crops with breast, found {len(tiles)}; make crops smaller or fewer"
+            path, f"Expected at least {number + 1} crops with breast, found {len(boxes)}; make crops smaller or fewer"
         )
-    order = np.random.default_rng([SALT, _number(Path(path).name)]).permutation(len(tiles))
-    return tiles[order[number]]
+    return boxes[number]
 
 
 def _stream(crop: Crop) -> np.random.Generator:

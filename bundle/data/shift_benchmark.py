@@ -316,10 +316,10 @@ def _write_case(case: ShiftCase, paths: dict[str, Path]) -> None:
     write_whole(paths["label"], lambda temporary: Image.fromarray(rendered.label).save(temporary, format="PNG"))
     truth = json.dumps(rendered.truth_records(), indent=1)
     write_whole(paths["truth"], lambda temporary: temporary.write_text(truth))
-    write_whole(paths["image"], lambda temporary: nib.save(_nifti(rendered.image, rendered.spacing_mm), temporary))
+    write_whole(paths["image"], lambda temporary: nib.save(nifti_of(rendered.image, rendered.spacing_mm), temporary))
 
 
-def _nifti(image: NDArray[np.uint16], spacing_mm: tuple[float, float]) -> nib.Nifti1Image:
+def nifti_of(image: NDArray[np.uint16], spacing_mm: tuple[float, float]) -> nib.Nifti1Image:
     """The view with columns along -x and rows along -y, as ITK has it, and its pixel size."""
     affine = np.diag([-spacing_mm[1], -spacing_mm[0], 1.0, 1.0])
     return nib.Nifti1Image(np.ascontiguousarray(image.T)[:, :, None], affine)

@@ -8,7 +8,7 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from bundle.data import MammogramError
-from bundle.data.real_backgrounds import Crop, RealBackgrounds, crop_box, crops_of, exams_of
+from bundle.data.real_backgrounds import Crop, RealBackgrounds, crop_box, crop_boxes, crops_of, exams_of
 
 SPACING = 0.1
 
@@ -72,6 +72,23 @@ def test_every_crop_comes_clean_and_with_each_injection() -> None:
     assert len(crops) == 3 * 2 * 4
     assert len({one.name for one in crops}) == len(crops)
     assert sum(one.injection is None for one in crops) == 3 * 2
+
+
+def test_a_whole_view_holds_what_its_crops_hold_and_nothing_between_them() -> None:
+    backgrounds = RealBackgrounds(load, crop_mm=20.0)
+    view, plain = backgrounds.load_whole("A1", "a/A1.png", 1), load({"image": "a/A1.png"})
+    image, breast = np.asarray(plain["image"])[0], np.asarray(plain["breast"])[0]
+    between = np.ones(image.shape, bool)
+    boxes = crop_boxes(breast, side_px=200, path="a/A1.png")
+    assert len(boxes) > 2
+    for number, box in enumerate(boxes):
+        case = backgrounds.load(crop(1, number=number))
+        np.testing.assert_array_equal(view["image"][box], case["image"])
+        np.testing.assert_array_equal(view["label"][box], case["label"])
+        assert between[box].all()
+        between[box] = False
+    np.testing.assert_array_equal(view["image"][between], image[between])
+    assert not view["label"][between].any()
 
 
 def test_injection_changes_the_crop_at_its_calcifications_alone() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from scipy import ndimage
 from torch import nn
 
@@ -27,6 +26,7 @@ from scripts.benchmark_systems import (
     learned_systems,
     tuned_rows,
 )
+from tests.normals import real_like_normals
 
 WINDOW_PX = 32
 
@@ -200,23 +200,11 @@ def test_price_knows_the_maps_of_every_fold(tmp_path: Path, capsys: pytest.Captu
     assert "ttgpr on 1 views" in capsys.readouterr().out
 
 
-def _normals(folder: Path) -> Path:
-    """Three exams of breast-like ellipses with texture, 8 bit, 0.1 mm."""
-    folder.mkdir()
-    rows, columns = np.mgrid[:640, :520]
-    inside = ((rows - 320) / 300) ** 2 + (columns / 460) ** 2 < 1
-    for seed, name in enumerate(("a_1", "b_1", "c_1")):
-        rng = np.random.default_rng(seed)
-        texture = 25 * ndimage.gaussian_filter(rng.normal(0, 30, inside.shape), 6) + rng.normal(120, 4, inside.shape)
-        Image.fromarray(np.where(inside, np.clip(texture, 40, 220), 0).astype(np.uint8)).save(folder / f"{name}.png")
-    return folder
-
-
 @pytest.mark.slow
 def test_real_backgrounds_from_folder_to_report_and_again(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["real", "--normals", str(_normals(tmp_path / "normals")), "--output-dir", str(tmp_path / "out")]
+    words = ["real", "--normals", str(real_like_normals(tmp_path / "normals")), "--output-dir", str(tmp_path / "out")]
     words += ["--systems", "top-hat", "high-pass", "--spacing-mm", "0.1", "--crop-mm", "25", "--injections", "2"]
     words += ["--crops", "1"]
     main(words)
@@ -242,7 +230,7 @@ def test_shift_from_rendering_to_report(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_folder_without_weights_is_one_line(tmp_path: Path) -> None:
-    words = ["real", "--normals", str(_normals(tmp_path / "normals")), "--output-dir", str(tmp_path / "out")]
+    words = ["real", "--normals", str(real_like_normals(tmp_path / "normals")), "--output-dir", str(tmp_path / "out")]
     with pytest.raises(SystemExit, match=r"error: Expected weights at .*model\.pt, found none"):
         main([*words, "--systems", "segmentor", "--spacing-mm", "0.1", "--models-dir", str(tmp_path)])
 
