@@ -46,6 +46,8 @@ def main(argv: list[str] | None = None) -> None:
         exams = exams_of(arguments.normals, arguments.exams)
         if unknown := sorted(set(arguments.without) - set(exams)):
             raise MammogramError(f"--without: Expected exams among {', '.join(exams)}, got {unknown[0]}; correct it")
+        if arguments.injections < 1:
+            raise MammogramError(f"--injections: Expected at least 1, got {arguments.injections}; raise it")
         load = Compose([LoadMammogramd(spacing_mm=arguments.spacing_mm), BreastMaskd(), MammogramWindowd()])
         backgrounds = RealBackgrounds(load, crop_mm=arguments.crop_mm)
         wanted = [

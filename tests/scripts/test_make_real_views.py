@@ -30,8 +30,10 @@ def test_views_of_other_exams_come_with_masks_and_an_interrupted_run_goes_on(tmp
     assert Path(views[-1]["image"]).stat().st_mtime_ns == last
 
 
-def test_an_exam_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:
     words = ["--normals", str(real_like_normals(tmp_path / "normals")), "--output-dir", str(tmp_path / "out")]
     with pytest.raises(SystemExit, match="Expected exams among a, b, c, got d"):
         main([*words, "--without", "d"])
+    with pytest.raises(SystemExit, match="Expected at least 1, got 0"):
+        main([*words, "--injections", "0"])
     assert not (tmp_path / "out").exists()
