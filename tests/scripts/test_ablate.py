@@ -16,7 +16,7 @@ from monai.bundle import ConfigParser
 from PIL import Image
 from torch import nn
 
-from bundle.data.shift_benchmark import SEED_RANGES, ShiftCase, _nifti
+from bundle.data.shift_benchmark import SEED_RANGES, ShiftCase, nifti_of
 from bundle.functional.case_record import score_case
 from bundle.functional.confusion import IGNORE, MICROCALCIFICATION
 from bundle.networks import Restormer
@@ -223,7 +223,7 @@ def views(monkeypatch: pytest.MonkeyPatch) -> list[ShiftCase]:
                 label[30:33, 20:23] = label[60:63, 30:33] = 1
             image = np.where(breast, rng.normal(9000, 300, breast.shape) + 4000.0 * label, 0).astype(np.uint16)
             stem = directory / case.name
-            nib.save(_nifti(image, (0.1, 0.1)), f"{stem}.nii")
+            nib.save(nifti_of(image, (0.1, 0.1)), f"{stem}.nii")
             Image.fromarray(label).save(f"{stem}.png")
             said = {"case": case.name, "patient": case.patient, "condition": case.condition}
             items.append({"image": f"{stem}.nii", "label": f"{stem}.png", **said})
