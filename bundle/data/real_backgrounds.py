@@ -220,6 +220,9 @@ def crop_boxes(breast: NDArray[np.bool_], *, side_px: int, path: str) -> list[tu
         breast: (rows, columns).
         side_px: side of a square.
         path: file of the view; only its name counts.
+
+    Returns:
+        Slices of rows and columns, one pair a square; none if no square holds enough breast.
     """
     rows, columns = (np.flatnonzero(breast.any(axis=axis)) for axis in (1, 0))
     tiles = [

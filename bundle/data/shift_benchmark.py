@@ -320,6 +320,11 @@ def _write_case(case: ShiftCase, paths: dict[str, Path]) -> None:
 
 
 def nifti_of(image: NDArray[np.uint16], spacing_mm: tuple[float, float]) -> nib.Nifti1Image:
-    """The view with columns along -x and rows along -y, as ITK has it, and its pixel size."""
+    """The view as a NIfTI image of one slice, with columns along -x and rows along -y, as ITK has it.
+
+    Args:
+        image: (rows, columns).
+        spacing_mm: pixel size (row, column) in mm.
+    """
     affine = np.diag([-spacing_mm[1], -spacing_mm[0], 1.0, 1.0])
     return nib.Nifti1Image(np.ascontiguousarray(image.T)[:, :, None], affine)
