@@ -136,12 +136,15 @@ def test_the_end_kills_what_ray_has_begun_and_no_other_child(ray: FakeRay, tmp_p
     pool = _pool()
     (tmp_path / "ray").mkdir()
     other = subprocess.Popen(["sleep", "600"])
+    # it outlives the one below it: bash returns from `wait` as soon as that is killed
     begun = subprocess.Popen(
-        ["bash", "-c", "sleep 600 & echo $!; wait", str(tmp_path / "ray")], stdout=subprocess.PIPE, text=True
+        ["bash", "-c", "sleep 600 & echo $!; read", str(tmp_path / "ray")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert begun.stdout
-    with begun.stdout:
-        below = int(begun.stdout.readline())
+    below = int(begun.stdout.readline())
     try:
         pool.close()
         assert begun.wait(30) == -signal.SIGKILL
@@ -153,7 +156,7 @@ def test_the_end_kills_what_ray_has_begun_and_no_other_child(ray: FakeRay, tmp_p
     finally:
         for process in (begun, other):
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 def test_a_slow_start_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
