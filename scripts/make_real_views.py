@@ -2,10 +2,13 @@
 
 `python -m scripts.make_real_views --normals DIR --output-dir OUT`: every crop of every view gets an injection, so that
 configs/train_supervised.yaml can learn from some exams what the benchmark tests on others (docs/benchmarks.md). OUT
-holds VIEW_N.nii and VIEW_N_mask.png (0, 1, 2: ignore) of each injection N. An interrupted run goes on where it stopped.
+holds VIEW_N.nii and VIEW_N_mask.png (0, 1, 2: ignore) of each injection N. An interrupted run goes on where it stopped;
+a folder that other options have made is refused.
 """
 
 import argparse
+import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -16,11 +19,15 @@ from PIL import Image
 from tqdm import tqdm
 
 from bundle.data import LoadMammogramd, MammogramError
+from bundle.data.files import read_json
 from bundle.data.real_backgrounds import RealBackgrounds, exams_of
 from bundle.data.shift_benchmark import nifti_of
 from bundle.data.whole_files import write_whole
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.command import one_line_errors
+
+# What the views of a folder were made from.
+MADE_FROM = "made_from.json"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,6 +64,13 @@ def main(argv: list[str] | None = None) -> None:
             for path in paths
             for injection in range(arguments.injections)
         ]
+        _claim(
+            arguments.output_dir,
+            {
+                "views": sorted({Path(path).name for _, path, _ in wanted}),
+                **{name: getattr(arguments, name) for name in ("spacing_mm", "crop_mm", "injections")},
+            },
+        )
         for exam, path, injection in tqdm(wanted, desc="Views", unit="view"):
             image = arguments.output_dir / f"{Path(path).stem}_{injection}.nii"
             # Written last: it stands for both.
@@ -67,6 +81,19 @@ def main(argv: list[str] | None = None) -> None:
             levels = np.round((np.clip(view["image"], -1, 1) + 1) * 127.5).astype(np.uint16)
             write_whole(image, partial(nib.save, nifti_of(levels, view["spacing_mm"])))
         print(f"{len(wanted)} views and their masks are in {arguments.output_dir}")
+
+
+def _claim(folder: Path, options: Mapping[str, object]) -> None:
+    """Keep the options beside the views: those of others would be learned from too.
+
+    Raises:
+        MammogramError: if the folder was made with others.
+    """
+    path = folder / MADE_FROM
+    if not path.exists():
+        write_whole(path, lambda temporary: temporary.write_text(json.dumps(options), encoding="utf-8"))
+    elif read_json(path) != options:
+        raise MammogramError(f"{folder}: Expected views of these options, got some of others; take another folder")
 
 
 if __name__ == "__main__":

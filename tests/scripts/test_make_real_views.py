@@ -28,6 +28,10 @@ def test_views_of_other_exams_come_with_masks_and_an_interrupted_run_goes_on(tmp
     main(words)
     np.testing.assert_array_equal(np.asarray(nib.load(views[0]["image"]).dataobj), was)
     assert Path(views[-1]["image"]).stat().st_mtime_ns == last
+    files = sorted(output.iterdir())
+    with pytest.raises(SystemExit, match="Expected views of these options, got some of others"):
+        main([*words[:-4], "--without", "a", "--injections", "2"])
+    assert sorted(output.iterdir()) == files
 
 
 def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:
