@@ -41,6 +41,8 @@ SYSTEMS = (*LEARNED, CONTROL, *CLASSICAL)
 # Ciecholewski's takes longer than all others together.
 DEFAULT_SYSTEMS = ("segmentor", "augmentation", *(name for name in CLASSICAL if name != "ciecholewski"))
 DEFAULT_THRESHOLD = 0.5
+# What the name of a row ends with that runs at it, where the threshold is tuned too.
+AT_DEFAULT = f" at {DEFAULT_THRESHOLD}"
 # Thresholds of a curve that no clean tuning view chooses.
 LEVELS = tuple(float(level) for level in sigmoid(LOGIT_GRID[::10]))
 
@@ -138,7 +140,7 @@ def tuned_rows(
             chosen = cached(cache / f"{name}-{key}.json", partial(tune_learned, system, cases, loaded, maps))
             levels = tuple(chosen["froc_thresholds"])
             rows.append(Row(name, system, chosen["threshold"], levels))
-            rows.append(Row(f"{name} at {DEFAULT_THRESHOLD}", system, DEFAULT_THRESHOLD, levels))
+            rows.append(Row(f"{name}{AT_DEFAULT}", system, DEFAULT_THRESHOLD, levels))
         elif name in names:
             key = fingerprint(__version__, GRIDS[CLASSICAL[name]], identity)
             chosen = cached(cache / f"{name}-{key}.json", partial(tune_classical_system, name, loaded))

@@ -15,7 +15,7 @@ from bundle.baselines import TopHatInferer, tune_classical
 from bundle.data import MammogramError
 from bundle.engines.benchmark import Case, KeptMaps
 from bundle.inferers import TTGPRInferer, WindowedInferer
-from scripts.benchmark import _priced_only, main
+from scripts.benchmark import _priced_only, main, reference_row
 from scripts.benchmark_real import SEEN, ClassicalFolds, check_fold_weights, learned_rows, put_fold_weights
 from scripts.benchmark_systems import (
     CONTROL,
@@ -227,6 +227,19 @@ def test_shift_from_rendering_to_report(tmp_path: Path, monkeypatch: pytest.Monk
     assert "## shift/dose\n" in table
     assert "## shift/reference\n" in table
     assert len(list((tmp_path / "records").rglob("*.json"))) == 6
+
+
+@pytest.mark.parametrize(
+    ("rows", "name", "expected"),
+    [
+        (["augmentation", "segmentor", "segmentor at 0.5"], "segmentor", "segmentor"),
+        (["augmentation", "segmentor", "segmentor at 0.5"], "segmentor at 0.5", "segmentor at 0.5"),
+        (["augmentation", f"segmentor ({SEEN})"], "segmentor at 0.5", f"segmentor ({SEEN})"),
+        (["top-hat", "high-pass"], "segmentor", None),
+    ],
+)
+def test_the_row_that_others_are_compared_with(rows: list[str], name: str, expected: str | None) -> None:
+    assert reference_row(rows, name) == expected
 
 
 def test_a_folder_without_weights_is_one_line(tmp_path: Path) -> None:
