@@ -210,6 +210,7 @@ def forest(rows: Sequence[Row], variants: Sequence[Variant], *, title: str, name
         axes.set_title(LABELS[name], fontsize=9)
         axes.grid(axis="x", alpha=0.3)
         axes.tick_params(labelsize=8)
+        axes.locator_params(axis="x", nbins=5)
         labels = [line.name if isinstance(line, Variant) else line.upper() for line in lines]
         axes.set_yticks(range(len(lines)), labels, fontsize=8)
         axes.set_ylim(len(lines) - 0.5, -0.5)
