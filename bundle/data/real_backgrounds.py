@@ -145,24 +145,23 @@ class RealBackgrounds:
         Raises:
             MammogramError: if the view cannot be read, its pixels are not square or it holds too little breast.
         """
-        view = self._of(crop.path)
-        image, breast = (np.asarray(view[key])[0] for key in ("image", "breast"))
-        spacing = tuple(float(side) for side in view["image"].meta["spacing_mm"])
-        if abs(spacing[0] / spacing[1] - 1) > SQUARE_TOLERANCE:
-            raise refuse(
-                crop.path, f"Expected square pixels, got {spacing[0]:g} x {spacing[1]:g} mm; leave the view out"
-            )
-        box = crop_box(
-            breast.astype(bool), number=crop.number, side_px=round(self.crop_mm / spacing[0]), path=crop.path
-        )
-        image, breast = image[box].astype(np.float32), breast[box].astype(bool)
+        image, breast, box, spacing = self._cut(crop)
         label = np.zeros(image.shape, np.uint8)
         if crop.injection is not None:
             image, label = self._injected(image, breast, crop, spacing[0])
         if self.screen:
-            label[view["uncalled"][box] & (label != MICROCALCIFICATION)] = IGNORE
+            label[self._of(crop.path)["uncalled"][box] & (label != MICROCALCIFICATION)] = IGNORE
         shown = apply_detector(image, Detector(bits=PIXEL_DEPTH, jpeg_quality=self.jpeg_quality))
         return {"image": shown, "label": label, "breast": breast, "spacing_mm": spacing}
+
+    def added(self, crop: Crop) -> NDArray[np.float32]:
+        """What the injection of a crop adds to its image, before rounding and compression: (rows, columns).
+
+        Raises:
+            MammogramError: as `load`.
+        """
+        image, breast, _, spacing = self._cut(crop)
+        return self._injected(image, breast, crop, spacing[0])[0] - image
 
     def load_whole(self, exam: str, path: str, injection: int) -> dict[str, Any]:
         """A whole view with an injection in every crop that holds enough breast, and nothing between them.
@@ -188,6 +187,21 @@ class RealBackgrounds:
             case = self.load(Crop(exam, path, number, injection)) if number else first
             image[box], label[box] = case["image"], case["label"]
         return {"image": image, "label": label, "spacing_mm": first["spacing_mm"]}
+
+    def _cut(self, crop: Crop) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[slice, slice], tuple[float, ...]]:
+        """A crop of its view as it is: image, breast, where it lies, and pixel size in mm."""
+        view = self._of(crop.path)
+        image, breast = (np.asarray(view[key])[0] for key in ("image", "breast"))
+        spacing = tuple(float(side) for side in view["image"].meta["spacing_mm"])
+        if abs(spacing[0] / spacing[1] - 1) > SQUARE_TOLERANCE:
+            raise refuse(
+                crop.path, f"Expected square pixels, got {spacing[0]:g} x {spacing[1]:g} mm; leave the view out"
+            )
+        box = crop_box(
+            breast.astype(bool), number=crop.number, side_px=round(self.crop_mm / spacing[0]), path=crop.path
+        )
+        image, breast = image[box].astype(np.float32), breast[box].astype(bool)
+        return image, breast, box, spacing
 
     def _of(self, path: str) -> Mapping[str, Any]:
         if path != self._path:

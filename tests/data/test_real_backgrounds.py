@@ -105,6 +105,16 @@ def test_injection_changes_the_crop_at_its_calcifications_alone() -> None:
     assert clean["spacing_mm"] == (SPACING, SPACING)
 
 
+def test_what_an_injection_adds_is_the_difference_of_its_crops_before_rounding() -> None:
+    backgrounds = RealBackgrounds(load, crop_mm=20.0)
+    clean, injected = backgrounds.load(crop(None)), backgrounds.load(crop(0))
+    added = backgrounds.added(crop(0))
+    assert added.max() > 0.05
+    # Both crops are rounded to 256 grey levels over a range of 2.
+    np.testing.assert_allclose(injected["image"] - clean["image"], added, atol=2 / 255 + 1e-6)
+    assert (added[injected["label"] == 1] > 0).all()
+
+
 def test_a_case_is_the_same_in_any_order_and_any_folder() -> None:
     first, second = RealBackgrounds(load, crop_mm=20.0), RealBackgrounds(load, crop_mm=20.0)
     second.load(crop(2))
