@@ -44,10 +44,12 @@ class ModelObserver:
         reach_px: side of the square whose responses make the standard deviation of its centre.
 
     Raises:
-        ValueError: if no block lies in the region.
+        ValueError: if no block lies in the region, or a side is below 3 px.
     """
 
     def __init__(self, image: ArrayLike, region: ArrayLike, *, block_px: int = 128, reach_px: int = 25) -> None:
+        if min(block_px, reach_px) < 3:
+            raise ValueError(f"Expected squares of 3 px or more, got {block_px} and {reach_px} px; take larger ones")
         self.region, self.block_px, self.reach_px = np.asarray(region, bool), block_px, reach_px
         inside = self.region.astype(np.float32)
         values = np.where(self.region, np.asarray(image, np.float32), 0)

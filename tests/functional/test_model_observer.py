@@ -78,6 +78,8 @@ def test_what_cannot_be_is_one_line() -> None:
     image, region = np.random.default_rng(0).normal(size=(200, 200)), np.zeros((200, 200), bool)
     with pytest.raises(ValueError, match="Expected a region that holds a block of 128 px"):
         ModelObserver(image, region)
+    with pytest.raises(ValueError, match="Expected squares of 3 px or more, got 128 and 0 px"):
+        ModelObserver(image, ~region, reach_px=0)
     observer = ModelObserver(image, ~region)
     for signal in (np.zeros((9, 9)), np.ones((129, 9))):
         with pytest.raises(ValueError, match="Expected a signal of at most 128 px"):
