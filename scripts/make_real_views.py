@@ -90,9 +90,9 @@ def _claim(folder: Path, options: Mapping[str, object]) -> None:
         MammogramError: if the folder was made with others.
     """
     path = folder / MADE_FROM
-    if not path.exists():
+    if not path.exists() and not any(folder.glob("*.nii")):
         write_whole(path, lambda temporary: temporary.write_text(json.dumps(options), encoding="utf-8"))
-    elif read_json(path) != options:
+    elif not path.exists() or read_json(path) != options:
         raise MammogramError(f"{folder}: Expected views of these options, got some of others; take another folder")
 
 
