@@ -1,5 +1,6 @@
 """One forward pass in reduced precision, on any device."""
 
+import platform
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
@@ -13,8 +14,8 @@ from torch import Tensor
 def computes_in_bfloat16(device_type: str) -> bool:
     """Whether a kind of device has bfloat16 arithmetic.
 
-    Processors without it, such as x86-64 ones with no more than AVX2, run bfloat16 in loops without vectors, some
-    twenty times slower than float32 (docs/speed.md).
+    x86-64 processors without it are slower in bfloat16 than in float32 (docs/speed.md): those with AVX-512, where
+    oneDNN says that it supports bfloat16, emulate it; those with no more than AVX2 run loops without vectors.
 
     Args:
         device_type: "cpu", "cuda", ...
@@ -22,7 +23,9 @@ def computes_in_bfloat16(device_type: str) -> bool:
     if device_type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device_type == "cpu":
-        return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        supported = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        emulated = platform.machine().lower() in ("x86_64", "amd64") and not torch.cpu._is_avx512_bf16_supported()
+        return supported and not emulated
     return True
 
 

@@ -1,5 +1,7 @@
 """Reduced precision where the device has it, float32 elsewhere, and float32 out."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -49,6 +51,19 @@ def test_a_device_without_bfloat16_runs_in_float32(inferer: AutocastInferer | Wi
 @pytest.mark.usefixtures("no_bfloat16")
 def test_float16_is_what_was_asked_for_on_any_device() -> None:
     assert run(WindowedInferer(8, dtype="float16"))[0] == torch.float16
+
+
+@pytest.mark.parametrize("arithmetic", [True, False])
+@pytest.mark.parametrize("machine", ["x86_64", "AMD64", "aarch64"])
+def test_bfloat16_that_avx512_would_emulate_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, machine: str, arithmetic: bool
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: arithmetic and machine != "aarch64")
+    # oneDNN's answer, which counts emulation on AVX-512; the operator itself cannot be replaced.
+    monkeypatch.setattr(torch, "ops", SimpleNamespace(mkldnn=SimpleNamespace(_is_mkldnn_bf16_supported=lambda: True)))
+    answer = autocast.computes_in_bfloat16.__wrapped__("cpu")
+    assert answer == (arithmetic or machine == "aarch64")
 
 
 def test_every_kind_of_device_has_an_answer() -> None:
