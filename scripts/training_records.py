@@ -13,7 +13,7 @@ from bundle.data.whole_files import write_whole
 from scripts.compare_data import Seen, content_of, digests_of
 from scripts.compare_systems import LOSSES, RECORD, digest_of
 
-PHANTOMS, RENDERED = 24, 24
+PHANTOMS, RENDERED = 24, 192
 # The one learns from rendered views with masks, the other from phantoms alone, whatever normals there are.
 WITHOUT_NORMALS = ("supervised", "segmentor-phantoms")
 

@@ -18,7 +18,7 @@ CLEAN_EVERY = 3
 
 
 def labelled_views(
-    dataset_dir: str, masks_dir: str, *, ceiling_dir: str, ceiling_count: int = 24, missing_is_clean: bool = False
+    dataset_dir: str, masks_dir: str, *, ceiling_dir: str, ceiling_count: int = 192, missing_is_clean: bool = False
 ) -> list[dict[str, Any]]:
     """Views and the files of their truth.
 

@@ -26,8 +26,8 @@ def own(folder: Path, *, masks: bool = True) -> Path:
 def test_ceiling_views_share_no_seed_with_any_view_of_the_benchmark() -> None:
     tested = [case for condition in CONDITIONS for case in shift_cases("test", condition)]
     used = {case.parameters.seed for case in [*tested, *shift_cases("tuning", "reference")]}
-    ours = [case.parameters.seed for case in ceiling_cases(48)]
-    assert len(set(ours)) == 48
+    ours = [case.parameters.seed for case in ceiling_cases(192)]
+    assert len(set(ours)) == 192
     assert not used & set(ours)
 
 

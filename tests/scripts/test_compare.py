@@ -57,7 +57,7 @@ from scripts.compare_train import main as train_main
 from scripts.compare_train import train as train_system
 from scripts.compare_train import training_words
 from scripts.shipped import ROOT, shipped_inferers
-from scripts.training_records import seen_in_training, write_record
+from scripts.training_records import PHANTOMS, RENDERED, seen_in_training, write_record
 
 SIDE = 160
 SPACING = ["--spacing-mm", "0.1"]
@@ -298,6 +298,12 @@ def test_no_training_of_ours_meets_the_seeds_of_the_benchmark() -> None:
     assert tuned.overlap(scored) == ""
     # The check is one: the ceiling's own views would be refused.
     assert seen.overlap(scored)
+
+
+def test_as_many_views_are_recorded_as_the_configs_train_on() -> None:
+    parser = ConfigParser()
+    parser.read_config([str(ROOT / "configs" / f"{name}.yaml") for name in ("train", "train_supervised")])
+    assert (parser["phantom_count"], parser["ceiling_count"]) == (PHANTOMS, RENDERED)
 
 
 def test_shipped_weights_on_real_normals_need_folds_or_a_record(tmp_path: Path) -> None:
