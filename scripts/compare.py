@@ -258,7 +258,9 @@ def compare(arguments: argparse.Namespace) -> None:
 
 def _losses(entries: Sequence[Entry], folders: Folders) -> dict[str, Path]:
     """The losses of trained networks, by their folders."""
-    names = dict.fromkeys(part.folder for entry in entries for part in entry.weights)
+    trained = [part.folder for entry in entries for part in entry.weights]
+    predicted = [entry.name for entry in entries if entry.kind == "predicted"]
+    names = dict.fromkeys([*trained, *predicted])
     paths = {name: folders.weights / name / LOSSES for name in names}
     return {name: path for name, path in paths.items() if path.exists()}
 

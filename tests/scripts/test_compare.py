@@ -416,12 +416,15 @@ def test_views_that_nnunet_has_not_predicted_are_written_for_it(folders: Path) -
     assert "nnU-Net v2 (no predictions) | no predictions | 8 views, now in nnunet/inputs | nnUNetv2_predict" in table
     inputs = sorted((folders / "runs" / "nnunet" / "inputs").iterdir())
     assert len(inputs) == 8
+    assert not (folders / "out" / "losses.png").exists()
+    (folders / "runs" / "nnunet" / "losses.csv").write_text("1,0.5\n2,-0.3\n")
     for number, path in enumerate(inputs):
         probabilities = np.random.default_rng(number).uniform(0, 0.6, (2, 1, SIDE, SIDE)).astype(np.float32)
         np.savez(predictions / path.name.replace("_0000.nii.gz", ".npz"), probabilities=probabilities)
     main(chosen)
     read = json.loads((folders / "out" / "table.json").read_text())
     assert "nnU-Net v2 (training not recorded)" in [row["system"] for row in read["rows"]]
+    assert (folders / "out" / "losses.png").exists()
 
 
 @pytest.mark.parametrize(
