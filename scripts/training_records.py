@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from bundle.baselines.registry import Entry
-from bundle.data.labelled_views import ceiling_cases
+from bundle.data.labelled_views import CEILING_COUNT, ceiling_cases
 from bundle.data.phantom import phantom_seed
 from bundle.data.training_views import training_views
 from bundle.data.whole_files import write_whole
 from scripts.compare_data import Seen, content_of, digests_of
 from scripts.compare_systems import LOSSES, RECORD, digest_of
 
-PHANTOMS, RENDERED = 24, 192
+PHANTOMS = 24
 # The one learns from rendered views with masks, the other from phantoms alone, whatever normals there are.
 WITHOUT_NORMALS = ("supervised", "segmentor-phantoms")
 
 
 def seen_in_training(
-    entry: Entry, normals: str, *, exclude: Sequence[str] = (), phantoms: int = PHANTOMS, rendered: int = RENDERED
+    entry: Entry, normals: str, *, exclude: Sequence[str] = (), phantoms: int = PHANTOMS, rendered: int = CEILING_COUNT
 ) -> Seen:
     """What a system sees when it is trained.
 

@@ -14,11 +14,17 @@ from .shift_benchmark import ShiftCase, sample_parameters, write_cases
 
 CEILING_FIRST = 1000
 """Far behind the views that the benchmark tests on: the same ranges, other seeds."""
+CEILING_COUNT = 192
 CLEAN_EVERY = 3
 
 
 def labelled_views(
-    dataset_dir: str, masks_dir: str, *, ceiling_dir: str, ceiling_count: int = 192, missing_is_clean: bool = False
+    dataset_dir: str,
+    masks_dir: str,
+    *,
+    ceiling_dir: str,
+    ceiling_count: int = CEILING_COUNT,
+    missing_is_clean: bool = False,
 ) -> list[dict[str, Any]]:
     """Views and the files of their truth.
 

@@ -8,7 +8,7 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from bundle.data import MammogramError
-from bundle.data.labelled_views import LoadAnnotationd, ceiling_cases, come_with_labels, labelled_views
+from bundle.data.labelled_views import CEILING_COUNT, LoadAnnotationd, ceiling_cases, come_with_labels, labelled_views
 from bundle.data.shift_benchmark import CONDITIONS, RANGES, shift_cases
 
 
@@ -26,8 +26,8 @@ def own(folder: Path, *, masks: bool = True) -> Path:
 def test_ceiling_views_share_no_seed_with_any_view_of_the_benchmark() -> None:
     tested = [case for condition in CONDITIONS for case in shift_cases("test", condition)]
     used = {case.parameters.seed for case in [*tested, *shift_cases("tuning", "reference")]}
-    ours = [case.parameters.seed for case in ceiling_cases(192)]
-    assert len(set(ours)) == 192
+    ours = [case.parameters.seed for case in ceiling_cases(CEILING_COUNT)]
+    assert len(set(ours)) == CEILING_COUNT
     assert not used & set(ours)
 
 

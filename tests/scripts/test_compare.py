@@ -20,6 +20,7 @@ from scipy import ndimage
 from bundle.baselines import GRIDS, tune_classical
 from bundle.baselines.registry import CLASSICAL, LEAST_EPOCHS, REGISTRY, TOLERANCE, Entry, entries_of, off_plateau
 from bundle.data import MammogramError
+from bundle.data.labelled_views import CEILING_COUNT
 from bundle.data.shift_benchmark import CONDITIONS, SEED_RANGES, shift_cases
 from bundle.engines.benchmark import Case
 from bundle.functional.case_record import score_case
@@ -57,7 +58,7 @@ from scripts.compare_train import main as train_main
 from scripts.compare_train import train as train_system
 from scripts.compare_train import training_words
 from scripts.shipped import ROOT, shipped_inferers
-from scripts.training_records import PHANTOMS, RENDERED, seen_in_training, write_record
+from scripts.training_records import PHANTOMS, seen_in_training, write_record
 
 SIDE = 160
 SPACING = ["--spacing-mm", "0.1"]
@@ -303,7 +304,7 @@ def test_no_training_of_ours_meets_the_seeds_of_the_benchmark() -> None:
 def test_as_many_views_are_recorded_as_the_configs_train_on() -> None:
     parser = ConfigParser()
     parser.read_config([str(ROOT / "configs" / f"{name}.yaml") for name in ("train", "train_supervised")])
-    assert (parser["phantom_count"], parser["ceiling_count"]) == (PHANTOMS, RENDERED)
+    assert (parser["phantom_count"], parser["ceiling_count"]) == (PHANTOMS, CEILING_COUNT)
 
 
 def test_shipped_weights_on_real_normals_need_folds_or_a_record(tmp_path: Path) -> None:
