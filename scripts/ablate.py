@@ -28,7 +28,7 @@ from bundle.data import LoadMammogramd, MammogramError
 from bundle.data.real_backgrounds import REAL_VERSION, RealBackgrounds, crops_of, exams_of
 from bundle.data.shift_benchmark import CONDITIONS
 from bundle.data.whole_files import write_whole
-from bundle.engines.benchmark import Case, KeptMaps, Record
+from bundle.engines.benchmark import FIXED_LOGITS, Case, KeptMaps, Record
 from bundle.engines.evaluation import fingerprint
 from bundle.functional.summary import summarise
 from bundle.reports.figures import png
@@ -37,7 +37,6 @@ from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.ablate_table import ablation_markdown, bars, shown_figures
 from scripts.ablate_variants import FULL, Variant, all_variants, chosen_variants
 from scripts.benchmark import rendered_cases, score
-from scripts.benchmark_real import LEARNED_LEVELS
 from scripts.benchmark_systems import Networks, learned_systems, tuned_rows
 from scripts.config_values import plain
 from scripts.shipped import ROOT, shipped_inferers
@@ -153,7 +152,7 @@ def score_variant(job: Job, tuning: Sequence[Case], held_out: Sequence[Case], ou
     tuned = tuned_rows(["segmentor"], learned, tuning, maps, cache=output / "tuning")[0]
     row = replace(tuned, name=job.variant.name)
     records = score([row], tuning, maps, output)
-    return records + score([replace(row, froc_thresholds=LEARNED_LEVELS)], held_out, maps, output)
+    return records + score([replace(row, froc_logits=FIXED_LOGITS)], held_out, maps, output)
 
 
 def seconds_per_step(config: ConfigParser) -> float:

@@ -15,7 +15,7 @@ from bundle import __version__
 from bundle.baselines import GRIDS, sweep_classical
 from bundle.data import MammogramError
 from bundle.data.real_backgrounds import REAL_VERSION, RealBackgrounds, crops_of
-from bundle.engines.benchmark import LOGIT_GRID, Case, Row, View, froc_thresholds, sigmoid
+from bundle.engines.benchmark import FIXED_LOGITS, Case, Row, View, froc_logits
 from bundle.engines.evaluation import fingerprint
 from bundle.functional.findings import GENERATIVE_METHODS
 from bundle.networks import load_weights
@@ -33,8 +33,6 @@ from scripts.benchmark_systems import (
 SEEN = "trained on these exams"
 # Of the views of other exams, this much is tuned on: the first crop, clean and with its first injection.
 TUNING = {"crops_per_view": 1, "injections": 1}
-# FROC thresholds of learned systems, which mark few pixels at any threshold.
-LEARNED_LEVELS = tuple(float(level) for level in sigmoid(LOGIT_GRID[::10]))
 
 
 def real_cases(
@@ -105,7 +103,7 @@ def learned_rows(systems: Sequence[str], networks: Networks | None, weights_dir:
             name = f"{name} ({SEEN})"
         elif name in GENERATIVE_METHODS and not generator_path(weights_dir, exam).exists():
             name = f"{name} (generator {SEEN})"
-        rows.append(Row(name, system, DEFAULT_THRESHOLD, LEARNED_LEVELS))
+        rows.append(Row(name, system, DEFAULT_THRESHOLD, FIXED_LOGITS))
     return rows
 
 
@@ -128,12 +126,12 @@ class ClassicalFolds:
         rows = []
         for name, chosen in self.chosen.items():
             system = classical_system(name, CLASSICAL[name](**chosen["folds"][exam]))
-            rows.append(Row(name, system, DEFAULT_THRESHOLD, tuple(chosen["froc_thresholds"])))
+            rows.append(Row(name, system, DEFAULT_THRESHOLD, tuple(chosen["froc_logits"])))
         return rows
 
     def _choose(self, name: str) -> dict[str, Any]:
         identity = [case[:4] for cases in self.tuning.values() for case in cases]
-        key = fingerprint(__version__, GRIDS[CLASSICAL[name]], identity)
+        key = fingerprint(__version__, GRIDS[CLASSICAL[name]], FIXED_LOGITS, identity)
         return cached(self.cache / f"{name}-{key}.json", partial(self._tune, name))
 
     def _tune(self, name: str) -> dict[str, Any]:
@@ -145,8 +143,8 @@ class ClassicalFolds:
         first = next(iter(self.tuning))
         system = classical_system(name, tuned[first].inferer)
         clean = [view for view, exam in zip(views, exam_of, strict=True) if exam != first and is_clean(view)]
-        levels = froc_thresholds([sigmoid(system.predict(view)) for view in clean], clean)
-        return {"folds": {exam: choice.parameters for exam, choice in tuned.items()}, "froc_thresholds": levels}
+        levels = froc_logits([system.predict(view) for view in clean], clean)
+        return {"folds": {exam: choice.parameters for exam, choice in tuned.items()}, "froc_logits": levels}
 
     def _loaded(self) -> list[View]:
         if not self._views:

@@ -17,14 +17,14 @@ from bundle import __version__
 from bundle.baselines import GRIDS, ClassicalInferer, best_threshold, sweep_classical
 from bundle.baselines.registry import CLASSICAL
 from bundle.engines.benchmark import (
+    FIXED_LOGITS,
     LOGIT_GRID,
     Case,
     KeptMaps,
     MapSystem,
     Row,
     View,
-    froc_thresholds,
-    sigmoid,
+    froc_logits,
 )
 from bundle.engines.evaluation import fingerprint
 from bundle.functional.confusion import MICROCALCIFICATION
@@ -43,8 +43,6 @@ DEFAULT_SYSTEMS = ("segmentor", "augmentation", *(name for name in CLASSICAL if 
 DEFAULT_THRESHOLD = 0.5
 # What the name of a row ends with that runs at it, where the threshold is tuned too.
 AT_DEFAULT = f" at {DEFAULT_THRESHOLD}"
-# Thresholds of a curve that no clean tuning view chooses.
-LEVELS = tuple(float(level) for level in sigmoid(LOGIT_GRID[::10]))
 
 
 class Networks(NamedTuple):
@@ -136,16 +134,16 @@ def tuned_rows(
     for name in SYSTEMS:
         if name in learned:
             system = learned[name]
-            key = fingerprint(system.settings, identity)
+            key = fingerprint(system.settings, FIXED_LOGITS, identity)
             chosen = cached(cache / f"{name}-{key}.json", partial(tune_learned, system, cases, loaded, maps))
-            levels = tuple(chosen["froc_thresholds"])
+            levels = tuple(chosen["froc_logits"])
             rows.append(Row(name, system, chosen["threshold"], levels))
             rows.append(Row(f"{name}{AT_DEFAULT}", system, DEFAULT_THRESHOLD, levels))
         elif name in names:
-            key = fingerprint(__version__, GRIDS[CLASSICAL[name]], identity)
+            key = fingerprint(__version__, GRIDS[CLASSICAL[name]], FIXED_LOGITS, identity)
             chosen = cached(cache / f"{name}-{key}.json", partial(tune_classical_system, name, loaded))
             system = classical_system(name, CLASSICAL[name](**chosen["parameters"]))
-            rows.append(Row(name, system, DEFAULT_THRESHOLD, tuple(chosen["froc_thresholds"])))
+            rows.append(Row(name, system, DEFAULT_THRESHOLD, tuple(chosen["froc_logits"])))
     return rows
 
 
@@ -174,11 +172,13 @@ def tune_learned(
     bar = tqdm(
         list(zip(cases, views(), strict=True)), desc=f"{system.name} on tuning views", unit="view", disable=not progress
     )
-    probs = [maps.probs(system, case, view) for case, view in bar]
-    clean = [(map_, view) for map_, view in zip(probs, views(), strict=True) if is_clean(view)]
+    logits = [maps.logits(system, case, view) for case, view in bar]
+    clean = [(map_, view) for map_, view in zip(logits, views(), strict=True) if is_clean(view)]
     levels = _levels([map_ for map_, _ in clean], [view for _, view in clean])
-    threshold, f2 = best_threshold(probs, views(), levels)
-    return {"threshold": threshold, "f2": f2, "froc_thresholds": levels}
+    # An operating threshold is a probability: one below 1 in single precision.
+    within = np.array([level for level in levels if level <= LOGIT_GRID[-1]])
+    logit, f2 = best_threshold(logits, views(), within)
+    return {"threshold": float(1 / (1 + np.exp(-logit))), "f2": f2, "froc_logits": levels}
 
 
 def tune_classical_system(name: str, views: Callable[[], list[View]]) -> dict[str, Any]:
@@ -186,10 +186,10 @@ def tune_classical_system(name: str, views: Callable[[], list[View]]) -> dict[st
     tuned = sweep_classical(CLASSICAL[name], views()).best()
     system = classical_system(name, tuned.inferer)
     clean = [view for view in views() if is_clean(view)]
-    levels = _levels([sigmoid(system.predict(view)) for view in clean], clean)
-    return {"parameters": tuned.parameters, "f2": tuned.f2, "froc_thresholds": levels}
+    levels = _levels([system.predict(view) for view in clean], clean)
+    return {"parameters": tuned.parameters, "f2": tuned.f2, "froc_logits": levels}
 
 
-def _levels(probs: Sequence[NDArray], clean: Sequence[View]) -> tuple[float, ...]:
+def _levels(logits: Sequence[NDArray], clean: Sequence[View]) -> tuple[float, ...]:
     """Thresholds of a FROC curve; equally far apart in logit where no tuning view is clean."""
-    return froc_thresholds(probs, clean) if clean else LEVELS
+    return froc_logits(logits, clean) if clean else FIXED_LOGITS

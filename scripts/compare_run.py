@@ -17,10 +17,10 @@ from bundle.baselines import GRIDS
 from bundle.baselines.registry import CLASSICAL
 from bundle.data import MammogramWarning
 from bundle.data.records import load_record, save_record
-from bundle.engines.benchmark import Case, KeptMaps, MapSystem, Record, Row, run_cases
+from bundle.engines.benchmark import FIXED_LOGITS, Case, KeptMaps, MapSystem, Record, Row, run_cases
 from bundle.engines.evaluation import fingerprint
 from bundle.reports.panels import PanelCase
-from scripts.benchmark_real import LEARNED_LEVELS, ClassicalFolds
+from scripts.benchmark_real import ClassicalFolds
 from scripts.benchmark_systems import DEFAULT_THRESHOLD, cached, tune_classical_system, tune_learned
 from scripts.compare_data import Dataset, Item, Part, by_file
 from scripts.compare_systems import Recipe
@@ -97,7 +97,8 @@ def _counted(task: Callable[[], Result], bar: tqdm, count: int) -> Result:
 def tune_on(name: str, items: Sequence[Item], folder: Path) -> dict[str, Any]:
     """Settings and FROC thresholds of a classical system, tuned on views."""
     cases = [item.case for item in items]
-    path = folder / f"{name}-{fingerprint(__version__, GRIDS[CLASSICAL[name]], [case[:4] for case in cases])}.json"
+    key = fingerprint(__version__, GRIDS[CLASSICAL[name]], FIXED_LOGITS, [case[:4] for case in cases])
+    path = folder / f"{name}-{key}.json"
     return cached(path, lambda: tune_classical_system(name, lambda: [case.load() for case in cases]))
 
 
@@ -110,7 +111,8 @@ def tune_folds(name: str, tuning: Mapping[str, Sequence[Item]], folder: Path) ->
 def tune_threshold(recipe: Recipe, items: Sequence[Item], output_dir: Path) -> dict[str, Any]:
     """Threshold and FROC thresholds of a learned system, tuned on views; its maps of them are kept."""
     cases, system = [item.case for item in items], recipe.system()
-    path = output_dir / "tuning" / f"{recipe.name}-{fingerprint(system.settings, [case[:4] for case in cases])}.json"
+    key = fingerprint(system.settings, FIXED_LOGITS, [case[:4] for case in cases])
+    path = output_dir / "tuning" / f"{recipe.name}-{key}.json"
     maps = KeptMaps(output_dir / "maps")
     return cached(
         path, lambda: tune_learned(system, cases, lambda: [case.load() for case in cases], maps, progress=False)
@@ -175,12 +177,12 @@ def classical_row(name: str, chosen: Mapping[str, Any], part: Part) -> Row:
     """A classical system at its tuned setting, where its probability is 0.5."""
     parameters = chosen["folds"][part.name] if "folds" in chosen else chosen["parameters"]
     recipe = Recipe(name, parameters=frozen(parameters))
-    return Row(name, recipe.system(), DEFAULT_THRESHOLD, tuple(chosen["froc_thresholds"]))
+    return Row(name, recipe.system(), DEFAULT_THRESHOLD, tuple(chosen["froc_logits"]))
 
 
 def learned_row(recipe: Recipe, chosen: Mapping[str, Any], part: Part) -> Row:
     """A learned system at its tuned threshold; folds share their FROC thresholds, or curves could not be pooled."""
-    levels = LEARNED_LEVELS if part.name else tuple(chosen["froc_thresholds"])
+    levels = FIXED_LOGITS if part.name else tuple(chosen["froc_logits"])
     return Row(recipe.name, recipe.system(), chosen["threshold"], levels)
 
 

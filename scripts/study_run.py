@@ -11,14 +11,16 @@ from tqdm import tqdm
 from bundle import __version__
 from bundle.data import MammogramWarning
 from bundle.data.records import load_record, save_record
-from bundle.engines.benchmark import Case, Record, View, sigmoid
+from bundle.engines.benchmark import LOGIT_GRID, Case, Record, View, sigmoid
 from bundle.engines.evaluation import fingerprint
 from bundle.functional.case_record import score_case
-from scripts.benchmark_real import LEARNED_LEVELS
 from scripts.benchmark_systems import DEFAULT_THRESHOLD
 from scripts.study_cost import counted_passes
 from scripts.study_crops import DATASET
 from scripts.study_variants import Parts, Variant
+
+# Thresholds of the curves, probabilities.
+LEVELS = tuple(float(level) for level in sigmoid(LOGIT_GRID[::10]))
 
 
 class Line(NamedTuple):
@@ -31,7 +33,7 @@ class Line(NamedTuple):
 
     def key(self, case: Case) -> str:
         """Of its record of a crop."""
-        return fingerprint(self.settings, self.threshold, LEARNED_LEVELS, case.settings)
+        return fingerprint(self.settings, self.threshold, LEVELS, case.settings)
 
     def cases(self, every: Sequence[Case]) -> Sequence[Case]:
         """The crops it is run on."""
@@ -88,7 +90,7 @@ def scored(line: Line, case: Case, view: View, parts: Parts) -> Record:
         region_name="breast",
         region=view["breast"],
         threshold=line.threshold,
-        froc_thresholds=LEARNED_LEVELS,
+        froc_thresholds=LEVELS,
         image=view["image"],
     )
     return {**record, "passes": passes}

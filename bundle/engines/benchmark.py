@@ -22,8 +22,12 @@ from .evaluation import fingerprint
 View = Mapping[str, Any]
 Record = dict[str, Any]
 
-# Thresholds that a FROC curve may have, equally far apart in logit.
+# Thresholds that a FROC curve may have, equally far apart in logit,
 LOGIT_GRID = np.linspace(-11.5, 14.0, 511)
+# and those that every curve has beyond: networks trained by an overlap alone are as sure as that of false objects.
+FAR_LOGITS = np.geomspace(16.0, 1000.0, 24)
+# Thresholds of a curve that no clean tuning view chooses.
+FIXED_LOGITS = tuple(float(level) for level in (*LOGIT_GRID[::10], *FAR_LOGITS))
 # A curve starts where clean tuning views show this many false objects per cm2: nobody reads it further, and matching
 # floods of objects takes long.
 HIGHEST_RATE = 10.0
@@ -76,22 +80,22 @@ class Row:
         name: of the line.
         system: several lines may share one.
         threshold: operating threshold, a probability.
-        froc_thresholds: (n,), increasing; the same for all cases.
+        froc_logits: (n,), thresholds of its curve, increasing; the same for all cases.
     """
 
     name: str
     system: MapSystem
     threshold: float
-    froc_thresholds: tuple[float, ...]
+    froc_logits: tuple[float, ...]
 
     def settings(self, case: Case) -> str:
         """What its record of a case depends on."""
-        return fingerprint(self.system.settings, self.threshold, self.froc_thresholds, case.settings)
+        return fingerprint(self.system.settings, self.threshold, self.froc_logits, case.settings)
 
 
 @dataclass
 class KeptMaps:
-    """Maps of logits in files, each computed once; half precision, steps of 0.01 at the largest logits.
+    """Maps of logits in files, each computed once; half precision, steps of 0.01 at a logit of 14.
 
     Attributes:
         folder: where they lie, a folder per system and its settings.
@@ -106,15 +110,19 @@ class KeptMaps:
         return self.folder / f"{system.name}-{system.settings}" / f"{fingerprint(*case[:4])}.npz"
 
     def kept(self, system: MapSystem, case: Case) -> NDArray[np.float32] | None:
-        """Probabilities (rows, columns) of an earlier run, or None."""
+        """Logits (rows, columns) of an earlier run, or None."""
         path = self.path(system, case)
         if not (system.keep and path.exists()):
             return None
         with np.load(path) as file:
-            return sigmoid(file["logits"])
+            return file["logits"].astype(np.float32)
 
     def probs(self, system: MapSystem, case: Case, view: View) -> NDArray[np.float32]:
         """Probabilities (rows, columns) of one system on one case."""
+        return sigmoid(self.logits(system, case, view))
+
+    def logits(self, system: MapSystem, case: Case, view: View) -> NDArray[np.float32]:
+        """Logits (rows, columns) of one system on one case."""
         if (kept := self.kept(system, case)) is not None:
             return kept
         start = time.perf_counter()
@@ -123,7 +131,7 @@ class KeptMaps:
         if system.keep:
             logits = logits.astype(np.float16)
             _write(self.path(system, case), logits)
-        return sigmoid(logits)
+        return logits.astype(np.float32)
 
 
 def sigmoid(logits: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -138,22 +146,21 @@ def _write(path: Path, logits: NDArray[np.float16]) -> None:
     temporary.replace(path)
 
 
-def froc_thresholds(probs: Sequence[NDArray], views: Sequence[View]) -> tuple[float, ...]:
-    """Thresholds of a system's FROC curves, from its maps of clean tuning views.
+def froc_logits(logits: Sequence[NDArray], views: Sequence[View]) -> tuple[float, ...]:
+    """Thresholds of a system's FROC curves, from its maps of clean tuning views; they end at 1000 for all.
 
     Args:
-        probs: (rows, columns) per view.
+        logits: (rows, columns) per view.
         views: without microcalcifications.
     """
-    grid = 1 / (1 + np.exp(-LOGIT_GRID))
     breasts, spacings = [view["breast"] for view in views], [view["spacing_mm"] for view in views]
-    rates = fp_per_cm2_curve(grid, probs, breasts, spacing_mm=spacings)
+    rates = fp_per_cm2_curve(LOGIT_GRID, logits, breasts, spacing_mm=spacings)
     # At low thresholds objects run together and become few again, so the curve is read from its right end.
     last = int(np.max(np.flatnonzero(rates > 0), initial=0))
     first = min(int(np.max(np.flatnonzero(rates > HIGHEST_RATE), initial=-1)) + 1, last)
-    parts = (np.linspace(first, last, FROC_POINTS), np.linspace(last, len(grid) - 1, CLEAN_POINTS + 1))
+    parts = (np.linspace(first, last, FROC_POINTS), np.linspace(last, len(LOGIT_GRID) - 1, CLEAN_POINTS + 1))
     places = np.unique(np.concatenate(parts).round().astype(int))
-    return tuple(float(level) for level in grid[places])
+    return tuple(float(level) for level in (*LOGIT_GRID[places], *FAR_LOGITS))
 
 
 def refinement_passes(settings: RefinementSettings) -> int:
@@ -197,14 +204,14 @@ def run_cases(
 def _score(rows: Sequence[Row], case: Case, view: View, maps: KeptMaps) -> list[Record]:
     """Records of several rows on one view; rows of one system share its map and its FROC counts."""
     records: list[Record] = []
-    probs: dict[str, NDArray] = {}
+    logits: dict[str, NDArray] = {}
     curves: dict[tuple[str, tuple[float, ...]], Any] = {}
     for row in rows:
-        name, key = row.system.name, (row.system.name, row.froc_thresholds)
-        if name not in probs:
-            probs[name] = maps.probs(row.system, case, view)
+        name, key = row.system.name, (row.system.name, row.froc_logits)
+        if name not in logits:
+            logits[name] = maps.logits(row.system, case, view)
         record = score_case(
-            probs[name],
+            sigmoid(logits[name]),
             view["label"],
             case=case.case,
             patient=case.patient,
@@ -214,7 +221,8 @@ def _score(rows: Sequence[Row], case: Case, view: View, maps: KeptMaps) -> list[
             region_name="breast",
             region=view["breast"],
             threshold=row.threshold,
-            froc_thresholds=(row.threshold,) if key in curves else row.froc_thresholds,
+            froc_thresholds=row.froc_logits[:1] if key in curves else row.froc_logits,
+            froc_map=logits[name],
             image=view["image"],
         )
         record["froc"] = curves.setdefault(key, record["froc"])

@@ -16,9 +16,9 @@
   "froc": {"thresholds": [...], "tp": [...], "fp": [...], "cluster_tp": [...], "cluster_fp": [...]}
 }
 
-None is what does not exist: size, density and IoU of a point, contrast without an image. With outlines there are no
-true objects; a "cluster" is an outline and a false one is a predicted object outside, so both axes count one kind of
-mark.
+Thresholds of "froc" are probabilities, or what `froc_map` holds, such as logits. None is what does not exist: size,
+density and IoU of a point, contrast without an image. With outlines there are no true objects; a "cluster" is an
+outline and a false one is a predicted object outside, so both axes count one kind of mark.
 """
 
 from collections.abc import Callable, Sequence
@@ -68,6 +68,7 @@ def score_case(
     region: ArrayLike | None,
     threshold: float,
     froc_thresholds: ArrayLike,
+    froc_map: ArrayLike | None = None,
     image: ArrayLike | None = None,
     annotation: str = "mask",
     points: ArrayLike | None = None,
@@ -86,7 +87,9 @@ def score_case(
         region_name: "breast", "image" or "roi".
         region: bool (rows, columns), where to count; None with "image".
         threshold: operating threshold, in (0, 1]; a pixel is positive at or above it.
-        froc_thresholds: (n,), increasing, in (0, 1]; the same for every case of a system.
+        froc_thresholds: (n,), increasing, in (0, 1] without `froc_map`; the same for every case of a system.
+        froc_map: (rows, columns), what `froc_thresholds` are thresholds of, `probs` when None: logits tell pixels apart
+            whose probability is 1 to the last digit.
         image: (rows, columns), windowed to [-1, 1], for contrast and density.
         annotation: "mask", "points" or "outlines".
         points: (n, 2), row and column in pixels, with "points".
@@ -99,7 +102,8 @@ def score_case(
         ValueError: on shapes, ranges, names or annotations that do not fit.
     """
     values, levels = np.asarray(probs), np.asarray(froc_thresholds, np.float64)
-    _require_ranges(values, threshold, levels)
+    swept = values if froc_map is None else np.asarray(froc_map)
+    _require_ranges(values, threshold, levels, swept)
     _require_names(region_name, region, annotation, points, outlines)
     reference = find_reference(label, spacing_mm=spacing_mm, region=region)
     if values.shape != reference.inside.shape:
@@ -129,17 +133,23 @@ def score_case(
         "objects": _object_entries(truth.objects, operating),
         "false_objects": operating.false_objects,
         "clusters": operating.clusters._asdict(),
-        "froc": _froc(levels, sweep(levels, values, truth.score)),
+        "froc": _froc(levels, sweep(levels, swept, truth.score)),
     }
 
 
-def _require_ranges(probs: NDArray, threshold: float, levels: NDArray) -> None:
+def _require_ranges(probs: NDArray, threshold: float, levels: NDArray, swept: NDArray) -> None:
     if probs.ndim != 2 or not probs.size or not (probs.min() >= 0 and probs.max() <= 1):
         raise ValueError("Expected probabilities (rows, columns) in [0, 1], got others; apply the sigmoid to logits")
     if not 0 < threshold <= 1:
         raise ValueError(f"Expected a threshold in (0, 1], got {threshold:g}")
-    if levels.ndim != 1 or not len(levels) or np.any(np.diff(levels) <= 0) or levels[0] <= 0 or levels[-1] > 1:
-        raise ValueError("Expected FROC thresholds that increase strictly within (0, 1], got others; sort them")
+    if levels.ndim != 1 or not len(levels) or not np.all(np.diff(levels) > 0):
+        raise ValueError("Expected FROC thresholds that increase strictly, got others; sort them")
+    if swept is probs and not (levels[0] > 0 and levels[-1] <= 1):
+        raise ValueError(
+            "Expected FROC thresholds within (0, 1], got others; pass probabilities, or the map they are of"
+        )
+    if swept.shape != probs.shape or np.any(np.isnan(swept)):
+        raise ValueError(f"Expected a FROC map in the shape {probs.shape} of the probabilities, no NaN, got another")
 
 
 def _require_names(region_name: str, region: object, annotation: str, points: object, outlines: object) -> None:

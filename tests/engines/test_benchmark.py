@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -5,13 +6,15 @@ import numpy as np
 import pytest
 
 from bundle.engines.benchmark import (
+    FAR_LOGITS,
     HIGHEST_RATE,
+    LOGIT_GRID,
     Case,
     KeptMaps,
     MapSystem,
     Record,
     Row,
-    froc_thresholds,
+    froc_logits,
     refinement_passes,
     run_cases,
     sigmoid,
@@ -20,7 +23,7 @@ from bundle.functional.case_record import score_case
 from bundle.functional.froc import fp_per_cm2_curve
 from bundle.functional.refinement_settings import RefinementSettings, preset
 
-LEVELS = (0.2, 0.5, 0.8)
+LEVELS = (-1.5, 0.0, 1.5)
 
 
 def view(seed: int) -> dict[str, Any]:
@@ -77,7 +80,7 @@ def test_records_are_those_of_score_case(tmp_path: Path) -> None:
     assert records[3] == score_case(
         sigmoid(predict(data)), data["label"], case="case 1", patient="patient 1", system="second", dataset="set",
         spacing_mm=(0.1, 0.1), region_name="breast", region=data["breast"], threshold=0.7, froc_thresholds=LEVELS,
-        image=data["image"],
+        froc_map=predict(data), image=data["image"],
     )  # fmt: skip
 
 
@@ -102,7 +105,7 @@ def test_a_stopped_run_goes_on_with_what_is_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [row(settings="other weights"), row(threshold=0.6), Row("a", row().system, 0.5, (0.1, 0.9))]
+    "other", [row(settings="other weights"), row(threshold=0.6), Row("a", row().system, 0.5, (-1.0, 1.0))]
 )
 def test_other_weights_thresholds_or_levels_are_scored_anew(other: Row, tmp_path: Path) -> None:
     loaded: list[int] = []
@@ -138,14 +141,15 @@ def test_kept_maps_are_computed_once_per_weights(tmp_path: Path) -> None:
     maps, case = KeptMaps(tmp_path), cases(1)[0]
     kept, other = (MapSystem("s", counted, settings, keep=True) for settings in ("w1", "w2"))
     assert maps.kept(kept, case) is None
-    first = maps.probs(kept, case, case.load())
-    np.testing.assert_array_equal(maps.probs(kept, case, case.load()), first)
+    first = maps.logits(kept, case, case.load())
+    np.testing.assert_array_equal(maps.logits(kept, case, case.load()), first)
+    np.testing.assert_array_equal(maps.probs(kept, case, case.load()), sigmoid(first))
     np.testing.assert_array_equal(maps.kept(kept, case), first)
     assert len(calls) == 1
     maps.probs(other, case, case.load())
     maps.probs(other, case._replace(settings="another view"), case.load())
     assert len(calls) == 3
-    np.testing.assert_allclose(first, sigmoid(predict(case.load())), atol=2e-3)
+    np.testing.assert_allclose(first, predict(case.load()), rtol=1e-3)
 
 
 def test_maps_that_are_not_kept_leave_no_file(tmp_path: Path) -> None:
@@ -158,21 +162,36 @@ def test_maps_that_are_not_kept_leave_no_file(tmp_path: Path) -> None:
 def test_froc_thresholds_span_the_rates_that_are_read() -> None:
     rng = np.random.default_rng(0)
     views = [{"breast": np.ones((300, 300), bool), "spacing_mm": (0.1, 0.1)} for _ in range(2)]
-    probs = [sigmoid(rng.normal(-4, 2, (300, 300))) for _ in views]
-    levels = np.array(froc_thresholds(probs, views))
-    rates = fp_per_cm2_curve(levels, probs, [v["breast"] for v in views], spacing_mm=[v["spacing_mm"] for v in views])
+    logits = [rng.normal(-4, 2, (300, 300)) for _ in views]
+    levels = np.array(froc_logits(logits, views))
+    rates = fp_per_cm2_curve(levels, logits, [v["breast"] for v in views], spacing_mm=[v["spacing_mm"] for v in views])
     assert np.all(np.diff(levels) > 0)
     assert 0.8 * HIGHEST_RATE < rates[0] <= HIGHEST_RATE
     assert np.max(-np.diff(rates)) < 0.2 * HIGHEST_RATE
     assert rates[-1] == 0
-    assert 20 <= len(levels) <= 40
+    np.testing.assert_array_equal(levels[-len(FAR_LOGITS) :], FAR_LOGITS)
+    assert 20 <= len(levels) - len(FAR_LOGITS) <= 40
 
 
 def test_froc_thresholds_without_any_false_positive_are_still_a_curve() -> None:
     views = [{"breast": np.ones((30, 30), bool), "spacing_mm": (0.1, 0.1)}]
-    levels = froc_thresholds([np.zeros((30, 30))], views)
-    assert len(levels) > 1
-    assert 0 < levels[0] < levels[-1] < 1
+    levels = froc_logits([np.full((30, 30), -20.0)], views)
+    assert LOGIT_GRID[0] == levels[0] < levels[1] < FAR_LOGITS[0]
+
+
+def test_a_curve_goes_on_where_every_probability_is_one(tmp_path: Path) -> None:
+    def sure(data: Any) -> np.ndarray:
+        # True calcifications are surer than a false object, and both are 1 as a probability in single precision.
+        logits = np.where(data["label"] == 1, 120.0, -5.0)
+        logits[30:32, 5:7] = 60.0
+        return logits
+
+    (record,) = run([replace(row(call=sure), froc_logits=(0.0, *FAR_LOGITS))], cases(1), tmp_path, Store())
+    assert record["false_objects"] == 1
+    curve = record["froc"]
+    assert (curve["tp"][0], curve["fp"][0]) == (2, 1)
+    assert (2, 0) in set(zip(curve["tp"], curve["fp"], strict=True))
+    assert (curve["tp"][-1], curve["fp"][-1]) == (0, 0)
 
 
 def test_the_paper_s_refinement_costs_186_passes_a_window() -> None:

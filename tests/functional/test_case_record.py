@@ -188,6 +188,15 @@ def test_outlines_are_hit_by_an_object_inside_and_objects_outside_are_false() ->
     assert made["froc"]["cluster_tp"] == [1, 1, 1]
 
 
+def test_a_curve_may_be_that_of_another_map() -> None:
+    made, logits = record(PROBS, LABEL), np.log(np.maximum(PROBS, 1e-6) / (1 - PROBS))
+    levels = np.log(np.array(THRESHOLDS) / (1 - np.array(THRESHOLDS)))
+    other = record(PROBS, LABEL, froc_map=logits, froc_thresholds=levels - 1e-6)
+    assert other["froc"]["thresholds"] == pytest.approx(levels, abs=1e-5)
+    assert {**other["froc"], "thresholds": THRESHOLDS} == {**made["froc"], "thresholds": THRESHOLDS}
+    assert {**other, "froc": None} == {**made, "froc": None}
+
+
 def test_empty_annotations_are_clean_views() -> None:
     assert record(PROBS, None, annotation="points", points=[])["false_objects"] == 6
     assert record(PROBS, None, annotation="outlines", outlines=[])["clusters"] == {"true": 0, "hit": 0, "false": 6}
@@ -199,6 +208,10 @@ def test_empty_annotations_are_clean_views() -> None:
         ({"threshold": 0.0}, r"threshold in \(0, 1\], got 0"),
         ({"froc_thresholds": [0.5, 0.5]}, "increase strictly"),
         ({"froc_thresholds": []}, "increase strictly"),
+        ({"froc_thresholds": [0.0, 0.5]}, r"within \(0, 1\]"),
+        ({"froc_thresholds": [0.5, 1.5]}, r"within \(0, 1\]"),
+        ({"froc_map": np.zeros((2, 2))}, "FROC map in the shape"),
+        ({"froc_map": np.full(SHAPE, np.nan)}, "no NaN"),
         ({"region_name": "lung"}, "region among breast, image, roi, got 'lung'"),
         ({"region_name": "breast"}, "region mask exactly when"),
         ({"region": np.ones(SHAPE, bool)}, "region mask exactly when"),

@@ -92,12 +92,11 @@ def test_learned_systems_have_a_tuned_row_and_one_at_the_default(tmp_path: Path)
     learned = learned_systems(["segmentor", "top-hat"], networks())
     rows = tuned_rows(["segmentor", "top-hat"], learned, some, maps, cache=tmp_path)
     assert [row.name for row in rows] == ["segmentor", "segmentor at 0.5", "top-hat"]
-    assert rows[0].threshold in rows[0].froc_thresholds
+    logit = np.log(rows[0].threshold / (1 - rows[0].threshold))
+    assert np.min(np.abs(np.array(rows[0].froc_logits) - logit)) < 1e-6
     assert [row.threshold for row in rows[1:]] == [0.5, 0.5]
     again = tuned_rows(["segmentor", "top-hat"], learned, some, maps, cache=tmp_path)
-    assert [(row.threshold, row.froc_thresholds) for row in again] == [
-        (row.threshold, row.froc_thresholds) for row in rows
-    ]
+    assert [(row.threshold, row.froc_logits) for row in again] == [(row.threshold, row.froc_logits) for row in rows]
 
 
 def test_the_control_and_the_evidence_move_candidates_alone_and_the_control_knows_the_pixel_size() -> None:

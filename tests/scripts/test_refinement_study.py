@@ -372,7 +372,7 @@ def study(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, views_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> Command:
     """The command with toy networks and few thresholds, on rendered views that all tests here share."""
-    monkeypatch.setattr(study_run, "LEARNED_LEVELS", study_run.LEARNED_LEVELS[::8])
+    monkeypatch.setattr(study_run, "LEVELS", study_run.LEVELS[::8])
     monkeypatch.setattr(refinement_study, "load_networks", lambda models_dir, refine: networks(256))
     (tmp_path / "views").symlink_to(views_dir, target_is_directory=True)
 
