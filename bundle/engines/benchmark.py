@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..functional.case_record import score_case
 from ..functional.flow import ode_steps
-from ..functional.froc import fp_per_cm2_curve
+from ..functional.froc import FAR_LOGITS, fp_per_cm2_curve
 from ..functional.refinement import time_schedule
 from ..functional.refinement_settings import RefinementSettings
 from .evaluation import fingerprint
@@ -22,10 +22,8 @@ from .evaluation import fingerprint
 View = Mapping[str, Any]
 Record = dict[str, Any]
 
-# Thresholds that a FROC curve may have, equally far apart in logit,
+# Thresholds that a FROC curve may have below `FAR_LOGITS`, which every curve has: equally far apart in logit.
 LOGIT_GRID = np.linspace(-11.5, 14.0, 511)
-# and those that every curve has beyond: networks trained by an overlap alone are as sure as that of false objects.
-FAR_LOGITS = np.geomspace(16.0, 1000.0, 24)
 # Thresholds of a curve that no clean tuning view chooses.
 FIXED_LOGITS = tuple(float(level) for level in (*LOGIT_GRID[::10], *FAR_LOGITS))
 # A curve starts where clean tuning views show this many false objects per cm2: nobody reads it further, and matching

@@ -23,14 +23,15 @@ from .. import __version__
 from ..functional.case_record import score_case
 from ..functional.confusion import MICROCALCIFICATION
 from ..functional.errors import MammogramError
+from ..functional.froc import FAR_LOGITS
 from .tracking import tracked_run
 
 Record = dict[str, Any]
 View = dict[str, Any]
 COMMAND = "python -m monai.bundle run evaluate --config_file configs/evaluate.yaml"
 SHOWN = 4
-# Equal steps of the logit, as far as networks are sure of themselves; 0.5 is among them.
-FROC_THRESHOLDS = (1 / (1 + np.exp(-np.linspace(-9, 9, 73)))).tolist()
+# Thresholds of the FROC curves: equal steps of the logit, and beyond.
+FROC_LOGITS = (*np.linspace(-9.0, 14.0, 93).tolist(), *FAR_LOGITS.tolist())
 
 
 def system_names(systems: str | Sequence[str]) -> list[str]:
@@ -78,10 +79,9 @@ class System:
     inferer: Callable[..., torch.Tensor]
     network: torch.nn.Module | None = None
 
-    def probs(self, image: torch.Tensor) -> NDArray[np.float32]:
-        """Probabilities (rows, columns) of a view (1, rows, columns)."""
-        logits = self.inferer(image[None], self.network)
-        return torch.as_tensor(logits).sigmoid()[0, 0].cpu().numpy()
+    def logits(self, image: torch.Tensor) -> torch.Tensor:
+        """Logits (rows, columns) of a view (1, rows, columns)."""
+        return torch.as_tensor(self.inferer(image[None], self.network))[0, 0].float().cpu()
 
 
 class Evaluation:
@@ -93,7 +93,7 @@ class Evaluation:
         chosen: names of those to run.
         threshold: operating threshold.
         device: where networks run.
-        froc_thresholds: of the FROC curves, increasing.
+        froc_logits: thresholds of the FROC curves, increasing.
 
     Attributes:
         records: of this run's cases, old and new.
@@ -108,12 +108,12 @@ class Evaluation:
         chosen: str | Sequence[str],
         threshold: float = 0.5,
         device: str | torch.device = "cpu",
-        froc_thresholds: Sequence[float] = FROC_THRESHOLDS,
+        froc_logits: Sequence[float] = FROC_LOGITS,
     ) -> None:
         self.cases, self.device = cases, device
         self.systems = {name: _built(name, systems) for name in system_names(chosen)}
-        self.threshold, self.froc_thresholds = float(threshold), list(froc_thresholds)
-        common = (__version__, self.threshold, self.froc_thresholds)
+        self.threshold, self.froc_logits = float(threshold), list(froc_logits)
+        common = (__version__, self.threshold, self.froc_logits)
         self.settings = {name: fingerprint(common, system) for name, system in self.systems.items()}
         self.records: list[Record] = []
         self.refused: list[str] = []
@@ -142,8 +142,9 @@ class Evaluation:
             view, known = {}, {}
         for name, record in known.items():
             if record is None:
-                probs = self.systems[name].probs(view["image"].to(self.device))
-                record = self._score(name, case, view, probs)
+                logits = self.systems[name].logits(view["image"].to(self.device))
+                probs = logits.sigmoid().numpy()
+                record = self._score(name, case, view, probs, logits.numpy())
                 # The record last: what has one is done.
                 self.cases.save_prediction(case, name, probs >= self.threshold)
                 self.cases.save(case, record, self.settings[name])
@@ -154,7 +155,7 @@ class Evaluation:
         self.records += records
         return records
 
-    def _score(self, name: str, case: Any, view: Mapping[str, Any], probs: NDArray[np.float32]) -> Record:
+    def _score(self, name: str, case: Any, view: Mapping[str, Any], probs: NDArray, logits: NDArray) -> Record:
         annotation = view["annotation"]
         kind = annotation.kind
         return score_case(
@@ -168,7 +169,8 @@ class Evaluation:
             region_name=self.cases.region_name(),
             region=view["region"],
             threshold=self.threshold,
-            froc_thresholds=self.froc_thresholds,
+            froc_thresholds=self.froc_logits,
+            froc_map=logits,
             image=np.asarray(view["image"])[0],
             annotation=kind,
             points=annotation.points_px if kind == "points" else None,

@@ -19,9 +19,9 @@ from tqdm import tqdm
 from ..functional.objects import ObjectCounts, add_counts
 from ..functional.refinement_settings import RefinementSettings, change
 from .durable import write_durably
-from .evaluation import FROC_THRESHOLDS, fingerprint
+from .evaluation import fingerprint
 from .tracking import write_figure
-from .tuning_cases import THRESHOLD, Refinement, figures_of, threshold_of
+from .tuning_cases import CONTROL_THRESHOLDS, THRESHOLD, Refinement, figures_of, threshold_of
 from .tuning_claims import Claims
 from .tuning_study import (
     Outcome,
@@ -202,11 +202,11 @@ def best_control(control: Sequence[ObjectCounts], least: float) -> dict[str, flo
     """Figures of the segmentor alone at its best threshold with at least that precision, what refinement must beat.
 
     Args:
-        control: counts at each of `FROC_THRESHOLDS`.
+        control: counts at each of `CONTROL_THRESHOLDS`.
         least: precision.
     """
     all_figures = [
-        figures_of(counts) | {"threshold": level} for counts, level in zip(control, FROC_THRESHOLDS, strict=True)
+        figures_of(counts) | {"threshold": level} for counts, level in zip(control, CONTROL_THRESHOLDS, strict=True)
     ]
     return max((one for one in all_figures if one["precision"] >= least), key=lambda one: one["f2"], default=None)
 

@@ -27,12 +27,14 @@ from ..functional.points import match_points, points_inside
 from ..functional.refinement_settings import RefinementSettings, change
 from ..functional.windows import breast_windows, pad_to_window, window_peaks
 from .benchmark import refinement_passes, sigmoid
-from .evaluation import FROC_THRESHOLDS, fingerprint
+from .evaluation import fingerprint
 from .tuning_study import random_parameters
 
 View = Mapping[str, Any]
 # The threshold is drawn by its logit: a sure network's best one may be 0.01 as well as 0.999.
 THRESHOLD = "threshold_logit"
+# Of the segmentor alone, equal steps of the logit; 0.5 is among them.
+CONTROL_THRESHOLDS = (1 / (1 + np.exp(-np.linspace(-9, 9, 73)))).tolist()
 # Views in memory: a whole view is about 50 MB.
 KEPT_VIEWS = 32
 # Batches timed for the price, after one that is not; points of the search space whose cost is averaged.
@@ -192,11 +194,11 @@ class Refinement:
             yield count_view(self.view(number), probs, threshold_of(parameters))
 
     def control(self) -> list[ObjectCounts]:
-        """Counts of the segmentor alone over all cases, at each of `FROC_THRESHOLDS`."""
+        """Counts of the segmentor alone over all cases, at each of `CONTROL_THRESHOLDS`."""
         total: list[list[ObjectCounts]] = []
         for number in tqdm(range(len(self.cases)), desc="Segmentor alone", unit="case"):
             probs = self._probs(number, self.first)
-            total.append([count_view(self.view(number), probs, threshold) for threshold in FROC_THRESHOLDS])
+            total.append([count_view(self.view(number), probs, threshold) for threshold in CONTROL_THRESHOLDS])
         return [add_counts(counts) for counts in zip(*total, strict=True)]
 
     def _probs(self, number: int, inferer: Any) -> NDArray[np.float32]:

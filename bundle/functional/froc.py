@@ -21,6 +21,9 @@ from .objects import (
     region_area_cm2,
 )
 
+# Thresholds beyond a logit of 14, where a probability is 1: networks trained by an overlap alone may be as sure as that
+# of what is false, and a curve that ends before reads too low.
+FAR_LOGITS = np.geomspace(16.0, 1000.0, 24)
 Counted = TypeVar("Counted")
 
 
@@ -137,10 +140,11 @@ def sweep(thresholds: ArrayLike, probs: ArrayLike, count: Callable[[NDArray[np.b
         count: takes a bool (rows, columns) mask.
     """
     values = np.asarray(probs, np.float64)
+    highest = values.max(initial=-np.inf)
     by_positives: dict[int, Counted] = {}
     results = []
     for threshold in np.atleast_1d(np.asarray(thresholds, np.float64)):
-        mask = values >= threshold
+        mask = values >= threshold if threshold <= highest else np.zeros(values.shape, bool)
         # Masks of one map are nested, so as many positives are the same positives.
         positives = int(np.count_nonzero(mask))
         if positives not in by_positives:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from bundle.engines.benchmark import (
-    FAR_LOGITS,
     HIGHEST_RATE,
     LOGIT_GRID,
     Case,
@@ -20,7 +19,7 @@ from bundle.engines.benchmark import (
     sigmoid,
 )
 from bundle.functional.case_record import score_case
-from bundle.functional.froc import fp_per_cm2_curve
+from bundle.functional.froc import FAR_LOGITS, fp_per_cm2_curve
 from bundle.functional.refinement_settings import RefinementSettings, preset
 
 LEVELS = (-1.5, 0.0, 1.5)

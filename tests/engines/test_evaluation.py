@@ -16,7 +16,7 @@ from bundle.data import MammogramError
 from bundle.data.evaluation_cases import EvaluationCases
 from bundle.engines import evaluation as module
 from bundle.engines.evaluation import (
-    FROC_THRESHOLDS,
+    FROC_LOGITS,
     Evaluation,
     EvaluationReport,
     System,
@@ -299,9 +299,10 @@ def test_a_fingerprint_tells_settings_and_weights_apart_and_nothing_else() -> No
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
 
 
-def test_froc_thresholds_rise_through_one_half() -> None:
-    assert np.all(np.diff(FROC_THRESHOLDS) > 0)
-    assert 0.5 in FROC_THRESHOLDS
+def test_froc_logits_rise_through_a_half_to_the_surest_networks() -> None:
+    assert np.all(np.diff(FROC_LOGITS) > 0)
+    assert 0.0 in FROC_LOGITS
+    assert FROC_LOGITS[-1] == 1000
 
 
 def _record(case: str, hits: list[bool], *, false: int = 0, system: str = "a", annotation: str = "mask") -> dict:

@@ -17,9 +17,9 @@ import torch
 from scipy import ndimage
 from torch import nn
 
-from bundle.engines.evaluation import FROC_THRESHOLDS
 from bundle.engines.tuning import best_control, check_tuning, tune
 from bundle.engines.tuning_cases import (
+    CONTROL_THRESHOLDS,
     Refinement,
     TuningCase,
     count_view,
@@ -266,7 +266,7 @@ def test_the_first_pass_is_made_once_and_changes_nothing(tmp_path: Path) -> None
 def test_the_control_reads_one_half_where_the_segmentor_is_untouched(tmp_path: Path) -> None:
     used = refinement(tmp_path, iterations=0)
     total = np.sum([tuple(one) for one in used.count({"threshold_logit": 0.0})], axis=0)
-    assert FROC_THRESHOLDS[36] == 0.5
+    assert CONTROL_THRESHOLDS[36] == 0.5
     assert tuple(used.control()[36]) == pytest.approx(tuple(total))
 
 
