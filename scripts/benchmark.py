@@ -38,10 +38,10 @@ from scripts.benchmark_real import (
 )
 from scripts.benchmark_systems import (
     AT_DEFAULT,
-    CONTROL,
     DEFAULT_SYSTEMS,
     LEARNED,
     SYSTEMS,
+    WEIGHED,
     Networks,
     is_clean,
     learned_systems,
@@ -144,7 +144,7 @@ def real(arguments: argparse.Namespace) -> None:
 
 
 def _networks(arguments: argparse.Namespace) -> Networks | None:
-    if not set(arguments.systems) & {*LEARNED, CONTROL}:
+    if not set(arguments.systems) & {*LEARNED, *WEIGHED}:
         return None
     return load_networks(arguments.models_dir, refine=bool(set(arguments.systems) & set(GENERATIVE_METHODS)))
 
@@ -271,7 +271,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(DEFAULT_SYSTEMS))
     common.add_argument(
         "--reference",
-        choices=[*SYSTEMS, *(f"{name}{AT_DEFAULT}" for name in (*LEARNED, CONTROL))],
+        choices=[*SYSTEMS, *(f"{name}{AT_DEFAULT}" for name in (*LEARNED, *WEIGHED))],
         metavar="SYSTEM",
         default=REFERENCE,
         help=f'row the others are compared with, "NAME{AT_DEFAULT}" too (default: %(default)s)',

@@ -37,7 +37,12 @@ LEARNED = METHODS
 # refinement study (row `p+high-pass` of docs/results/refinement.md).
 CONTROL = "p+high-pass"
 CONTROL_SETTINGS = EvidenceSettings(weight_logit=1.11, weight_high_pass=1.187, weight_score=0.0, bias=-5.077)
-SYSTEMS = (*LEARNED, CONTROL, *CLASSICAL)
+# Candidates moved by the company of others. Weights: `python -m scripts.fit_evidence --channels neighbours --threshold
+# 0.005`, 2026-12-01.
+NEIGHBOURS = "neighbours"
+COMPANY = EvidenceSettings(threshold=0.005, weight_score=0.0, weight_neighbours=0.596, bias=-2.141)
+WEIGHED = {CONTROL: CONTROL_SETTINGS, NEIGHBOURS: COMPANY}
+SYSTEMS = (*LEARNED, *WEIGHED, *CLASSICAL)
 # Ciecholewski's takes longer than all others together.
 DEFAULT_SYSTEMS = ("segmentor", "augmentation", *(name for name in CLASSICAL if name != "ciecholewski"))
 DEFAULT_THRESHOLD = 0.5
@@ -70,7 +75,8 @@ def learned_systems(names: Sequence[str], networks: Networks | None) -> dict[str
     # The windows of the segmentor, whatever they are.
     augmented.windowed = networks.segmentor_inferer
     inferers = {"segmentor": networks.segmentor_inferer, "augmentation": augmented, "ttgpr": networks.refined_inferer}
-    inferers[CONTROL] = evidence_inferer(None, networks.segmentor_inferer, settings=CONTROL_SETTINGS)
+    for name, settings in WEIGHED.items():
+        inferers[name] = evidence_inferer(None, networks.segmentor_inferer, settings=settings)
     if networks.refined_inferer is not None:
         inferers["evidence"] = evidence_inferer(networks.refined_inferer.generator, networks.segmentor_inferer)
     return {
@@ -80,7 +86,7 @@ def learned_systems(names: Sequence[str], networks: Networks | None) -> dict[str
             fingerprint(__version__, inferers[name], networks.network),
             keep=True,
         )
-        for name in (*LEARNED, CONTROL)
+        for name in (*LEARNED, *WEIGHED)
         if name in names
     }
 

@@ -28,19 +28,24 @@ def fitted(names: Sequence[str], networks: Networks, cases: Sequence[Case], cach
         cases: crops of known truth.
         cache: folder.
     """
-    found, gathered = {}, {}
+    found, known = {}, {}
     for name in names:
         settings, channels = FITS[name]
         augmented = name in ON_AUGMENTATION
         key = fingerprint(settings, augmented)
-        if key not in gathered:
+        if key not in known:
             inferer = evidence_inferer(Parts(networks, {}), settings, augmented=augmented)
-            gathered[key] = [
-                _kept(inferer, networks, case, cache) for case in tqdm(cases, desc=f"Fitting {name}", unit="crop")
-            ]
-        evidence, truth = zip(*gathered[key], strict=True)
+            known[key] = gathered(inferer, networks, cases, cache, desc=f"Fitting {name}")
+        evidence, truth = zip(*known[key], strict=True)
         found[name] = fit_evidence(evidence, truth, settings, channels=channels)
     return found
+
+
+def gathered(
+    inferer: EvidenceInferer, networks: Networks, cases: Sequence[Case], cache: Path, *, desc: str
+) -> list[tuple[Evidence, np.ndarray]]:
+    """Evidence and truth of the candidates of each case; what was gathered before is read from the cache."""
+    return [_kept(inferer, networks, case, cache) for case in tqdm(cases, desc=desc, unit="view")]
 
 
 def _kept(inferer: EvidenceInferer, networks: Networks, case: Case, cache: Path) -> tuple[Evidence, np.ndarray]:

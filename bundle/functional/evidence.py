@@ -2,7 +2,8 @@
 
 Candidates are maxima of p down to a low threshold. For each, the flow-matching error of eq. 5 at one step (K = 1) is
 compared with and without the seed, same noise, in a small disc. A logistic combination of p, this score and cheap
-channels then moves the logits of the candidate's basin. No such step is in the paper.
+channels, the company of other candidates among them, then moves the logits of the candidate's basin. No such step is
+in the paper.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.spatial import KDTree
 from scipy.special import expit
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,13 +23,22 @@ from torch.nn import functional as F
 from .candidates import Candidates
 from .confusion import IGNORE
 
-CHANNELS = ("logit", "score", "high_pass", "spread")
+CHANNELS = ("logit", "score", "high_pass", "spread", "neighbours")
 # More of these never makes a calcification less likely.
-_MONOTONE = ("logit", "score", "high_pass")
+_MONOTONE = ("logit", "score", "high_pass", "neighbours")
 # Keeps the local error variance above zero where the generator is exact.
 _SMALLEST_VARIANCE = 1e-8
-_NOT_NEGATIVE = ("nms_px", "apart_px", "disc_px", "variance_px", "core_logits", "max_change", "high_pass_reach_px")
-_POSITIVE = ("max_groups", "draws", "logit_limit", "score_limit")
+_NOT_NEGATIVE = (
+    "nms_px",
+    "apart_px",
+    "disc_px",
+    "variance_px",
+    "core_logits",
+    "max_change",
+    "high_pass_reach_px",
+    "same_mm",
+)
+_POSITIVE = ("max_groups", "draws", "logit_limit", "score_limit", "neighbour_mm")
 
 Array = NDArray[np.float64]
 
@@ -54,12 +65,16 @@ class EvidenceSettings:
         weight_score: weight of the score, 0 or more; 0 never calls the generator.
         weight_high_pass: weight of the multi-scale high-pass in local standard deviations, 0 or more.
         weight_spread: weight of the score's standard deviation over draws.
+        weight_neighbours: weight of the other candidates near by, 0 or more.
         bias: constant.
         max_change: largest change of a logit.
         core_logits: a raised candidate takes along pixels within this many logits of its peak, a lowered one its whole
             basin.
         high_pass_reach_px: the high-pass is the largest within this many rows and columns.
-        spacing_mm: pixel size for the high-pass where the image's meta states none.
+        neighbour_mm: distance at which another candidate counts exp(-1/2) of its probability;
+        neighbour_threshold: candidates less probable than this are no company, in [0, 1).
+        same_mm: what is nearer than this is the same object, and no neighbour.
+        spacing_mm: pixel size for the high-pass and distances where the image's meta states none.
 
     Raises:
         ValueError: a choice out of its range.
@@ -80,10 +95,14 @@ class EvidenceSettings:
     weight_score: float = 0.5
     weight_high_pass: float = 0.0
     weight_spread: float = 0.0
+    weight_neighbours: float = 0.0
     bias: float = 0.0
     max_change: float = 8.0
     core_logits: float = 2.0
     high_pass_reach_px: int = 2
+    neighbour_mm: float = 5.0
+    neighbour_threshold: float = 0.1
+    same_mm: float = 0.4
     spacing_mm: float = 0.07
 
     def __post_init__(self) -> None:
@@ -92,6 +111,7 @@ class EvidenceSettings:
         for name in (*_POSITIVE, "spacing_mm"):
             _require(self, name, getattr(self, name) > 0, "more than 0")
         _require(self, "threshold", 0.0 < self.threshold < 1.0, "within (0, 1)")
+        _require(self, "neighbour_threshold", 0.0 <= self.neighbour_threshold < 1.0, "within [0, 1)")
         times = self.times
         _require(self, "times", bool(times) and all(0.0 < t < 1.0 for t in times), "one or more times within (0, 1)")
         context = self.context_threshold
@@ -99,7 +119,7 @@ class EvidenceSettings:
 
     @property
     def weights(self) -> Array:
-        """Weights of `CHANNELS`, (4,)."""
+        """Weights of `CHANNELS`, (5,)."""
         return np.array([getattr(self, f"weight_{channel}") for channel in CHANNELS])
 
 
@@ -133,6 +153,7 @@ class Evidence:
         spread: (n,), standard deviation of the score over draws (each a mean over times); 0 with one draw.
         high_pass: (n,), multi-scale high-pass in local standard deviations; 0 where its weight is 0 and it was not
             asked for.
+        neighbours: (n,), as `neighbours_of` gives it; 0 likewise.
         tested: bool (n,); candidates that fitted into no group keep their logits.
     """
 
@@ -140,13 +161,37 @@ class Evidence:
     score: Array
     spread: Array
     high_pass: Array
+    neighbours: Array
     tested: NDArray[np.bool_]
 
     def features(self, settings: EvidenceSettings) -> Array:
-        """`CHANNELS` as columns, (n, 4); all but the high-pass are limited."""
+        """`CHANNELS` as columns, (n, 5); logit, score and spread are limited."""
         logit = self.logit.clip(-settings.logit_limit, settings.logit_limit)
         score, spread = (one.clip(-settings.score_limit, settings.score_limit) for one in (self.score, self.spread))
-        return np.stack([logit, score, self.high_pass, spread], axis=1)
+        return np.stack([logit, score, self.high_pass, spread, self.neighbours], axis=1)
+
+
+def neighbours_of(places_mm: Array, logit: Array, settings: EvidenceSettings) -> Array:
+    """ln(1 + the expected number of calcifications around each candidate of one image), (n,).
+
+    Every other candidate of `neighbour_threshold` or more counts with its probability times exp(-d^2 / 2 r^2), at a
+    distance d of `same_mm` or more, r = `neighbour_mm`.
+
+    Args:
+        places_mm: (n, 2), row and column.
+        logit: (n,), of the candidates.
+        settings: the three.
+    """
+    reach, count = 4 * settings.neighbour_mm, len(places_mm)
+    pairs = KDTree(places_mm).query_pairs(reach, output_type="ndarray") if count else np.zeros((0, 2), int)
+    distance = np.linalg.norm(np.diff(places_mm[pairs], axis=1)[:, 0], axis=1)
+    weight = np.where(distance < settings.same_mm, 0.0, np.exp(-0.5 * (distance / settings.neighbour_mm) ** 2))
+    probability = expit(logit)
+    probability[probability < settings.neighbour_threshold] = 0.0
+    total = np.zeros(count)
+    for one, other in (pairs.T, pairs.T[::-1]):
+        total += np.bincount(one, weight * probability[other], minlength=count)
+    return np.log1p(total)
 
 
 def change_of_logits(evidence: Evidence, settings: EvidenceSettings) -> Array:
@@ -154,7 +199,7 @@ def change_of_logits(evidence: Evidence, settings: EvidenceSettings) -> Array:
 
     Untested candidates have 0.
 
-    The logit it leads to never falls when the candidate's logit, score or high-pass rises.
+    The logit it leads to never falls when the candidate's logit, score, high-pass or company rises.
     """
     features = evidence.features(settings)
     wanted = settings.bias + features @ settings.weights
@@ -197,7 +242,7 @@ def fit_evidence(
     """Settings with weights and bias by logistic regression on candidates of known truth, e.g. of injected pairs.
 
     Minimises the summed cross-entropy plus penalty / 2 times the squared weights of standardised channels; weights of
-    logit, score and high-pass stay at 0 or more.
+    logit, score, high-pass and neighbours stay at 0 or more.
 
     Args:
         evidence: one record per batch.

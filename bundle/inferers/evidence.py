@@ -15,6 +15,7 @@ from ..functional import flow
 from ..functional.candidates import Candidates, Pass, find_candidates, plan_passes
 from ..functional.classical import high_pass_score
 from ..functional.evidence import (
+    CHANNELS,
     Array,
     Evidence,
     EvidenceSettings,
@@ -22,6 +23,7 @@ from ..functional.evidence import (
     disc_sums,
     local_variance,
     move_basins,
+    neighbours_of,
 )
 from ..functional.seeds import seed_map
 from ..functional.windows import gather, pad_to_window
@@ -115,15 +117,17 @@ class EvidenceInferer(Inferer):
             logits: the segmentor's, of that shape.
             every_channel: also channels without weight, to fit weights.
         """
-        image, wanted = plain_image(inputs), self.settings.weights != 0
+        image, wanted = plain_image(inputs), dict(zip(CHANNELS, self.settings.weights != 0, strict=True))
         candidates = find_candidates(logits, threshold=self.settings.threshold, nms_px=self.settings.nms_px)
-        score, spread, high_pass = (np.zeros(len(candidates)) for _ in range(3))
+        score, spread, high_pass, neighbours = (np.zeros(len(candidates)) for _ in range(4))
         tested = np.ones(len(candidates), bool)
-        if self.generator is not None and (every_channel or wanted[[1, 3]].any()):
+        if self.generator is not None and (every_channel or wanted["score"] or wanted["spread"]):
             score, spread, tested = self._scores(image, logits, candidates)
-        if every_channel or wanted[2]:
+        if every_channel or wanted["high_pass"]:
             high_pass = self._high_pass(inputs, candidates)
-        evidence = Evidence(candidates.peak, score, spread, high_pass, tested)
+        if every_channel or wanted["neighbours"]:
+            neighbours = self._neighbours(inputs, candidates)
+        evidence = Evidence(candidates.peak, score, spread, high_pass, neighbours, tested)
         if self.trace:
             self.last_candidates, self.last_evidence = candidates, evidence
         return candidates, evidence
@@ -207,16 +211,28 @@ class EvidenceInferer(Inferer):
 
     def _high_pass(self, inputs: Tensor, candidates: Candidates) -> Array:
         """Largest multi-scale high-pass near each candidate, (n,)."""
-        images, choice = plain_image(inputs).cpu().numpy(), self.settings
-        given = np.asarray(getattr(inputs, "meta", {}).get("spacing_mm", choice.spacing_mm), np.float64)
-        spacings, values = np.broadcast_to(given, (len(images), 2)), np.zeros(len(candidates))
-        reach = choice.high_pass_reach_px
+        images, spacings = plain_image(inputs).cpu().numpy(), self._spacings_mm(inputs)
+        reach, values = self.settings.high_pass_reach_px, np.zeros(len(candidates))
         for image in np.unique(candidates.places[:, 0]):
             score = np.pad(high_pass_score(images[image, 0], spacing_mm=spacings[image]), reach)
             for index in np.flatnonzero(candidates.places[:, 0] == image):
                 _, row, column = candidates.places[index]
                 values[index] = score[row : row + 2 * reach + 1, column : column + 2 * reach + 1].max()
         return values
+
+    def _neighbours(self, inputs: Tensor, candidates: Candidates) -> Array:
+        """Company of each candidate in its image, (n,)."""
+        spacings, values = self._spacings_mm(inputs), np.zeros(len(candidates))
+        for image in np.unique(candidates.places[:, 0]):
+            mine = candidates.places[:, 0] == image
+            places_mm = candidates.places[mine, 1:] * spacings[image]
+            values[mine] = neighbours_of(places_mm, candidates.peak[mine], self.settings)
+        return values
+
+    def _spacings_mm(self, inputs: Tensor) -> Array:
+        """Row and column spacing of each image, (B, 2)."""
+        given = getattr(inputs, "meta", {}).get("spacing_mm", self.settings.spacing_mm)
+        return np.broadcast_to(np.asarray(given, np.float64), (len(inputs), 2))
 
 
 def _inside(candidates: Candidates, index: int, one: Pass) -> tuple[int, int]:

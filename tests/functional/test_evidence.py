@@ -17,6 +17,7 @@ from bundle.functional.evidence import (
     fit_evidence,
     local_variance,
     move_basins,
+    neighbours_of,
 )
 
 from .test_candidates import hills
@@ -28,7 +29,7 @@ def evidence(count: int = 400, *, seed: int = 0) -> tuple[Evidence, np.ndarray]:
     logit, score = rng.normal(-1.0, 2.0, count), rng.normal(0.0, 1.5, count)
     truth = (rng.random(count) < expit(0.5 * logit + score - 0.5)).astype(np.uint8)
     high_pass = 3.0 - 2.0 * truth + rng.normal(0.0, 1.0, count)
-    return Evidence(logit, score, rng.random(count), high_pass, np.ones(count, bool)), truth
+    return Evidence(logit, score, rng.random(count), high_pass, rng.random(count), np.ones(count, bool)), truth
 
 
 def test_sums_over_discs_are_a_convolution() -> None:
@@ -63,9 +64,16 @@ def test_without_evidence_the_defaults_change_nothing() -> None:
 def test_the_change_is_the_weighted_sum_less_the_logit() -> None:
     given, _ = evidence(50)
     settings = EvidenceSettings(
-        weight_logit=0.8, weight_score=0.3, weight_high_pass=0.2, weight_spread=-0.4, bias=0.1, max_change=1e9
+        weight_logit=0.8,
+        weight_score=0.3,
+        weight_high_pass=0.2,
+        weight_spread=-0.4,
+        weight_neighbours=0.6,
+        bias=0.1,
+        max_change=1e9,
     )
     wanted = 0.1 + 0.8 * given.logit + 0.3 * given.score + 0.2 * given.high_pass - 0.4 * given.spread
+    wanted += 0.6 * given.neighbours
     np.testing.assert_allclose(given.logit + change_of_logits(given, settings), wanted)
 
 
@@ -88,7 +96,7 @@ def test_untested_candidates_stay() -> None:
 def test_a_saturated_false_object_can_go() -> None:
     logits = hills((20, 20, 40.0))
     found = find_candidates(logits, threshold=0.02)
-    given = Evidence(found.peak, np.array([-20.0]), np.zeros(1), np.zeros(1), np.ones(1, bool))
+    given = Evidence(found.peak, np.array([-20.0]), np.zeros(1), np.zeros(1), np.zeros(1), np.ones(1, bool))
     settings = EvidenceSettings(weight_score=1.0, max_change=20.0)
     change = change_of_logits(given, settings)
     gone = move_basins(logits, found, change, settings)
@@ -97,7 +105,7 @@ def test_a_saturated_false_object_can_go() -> None:
     assert torch.equal(move_basins(logits, found, np.zeros(1), settings), logits)
 
 
-@pytest.mark.parametrize("channel", ["logit", "score", "high_pass"])
+@pytest.mark.parametrize("channel", ["logit", "score", "high_pass", "neighbours"])
 def test_more_evidence_never_lowers_the_result(channel: str) -> None:
     given, truth = evidence()
     settings = fit_evidence([given], [truth], EvidenceSettings(max_change=2.0), channels=CHANNELS)
@@ -108,6 +116,36 @@ def test_more_evidence_never_lowers_the_result(channel: str) -> None:
         raised = replace(given, **{channel: getattr(given, channel) + step})
         results.append(raised.logit + change_of_logits(raised, settings))
     assert (np.diff(results, axis=0) >= -1e-12).all()
+
+
+# Neighbours.
+
+
+def test_neighbours_are_those_of_the_slow_sum() -> None:
+    rng = np.random.default_rng(0)
+    places, logit = rng.uniform(0, 25, (60, 2)), rng.normal(0, 4, 60)
+    settings = EvidenceSettings(neighbour_mm=2.0, same_mm=0.5, neighbour_threshold=0.3)
+    wanted = []
+    for one in range(60):
+        total = 0.0
+        for other in range(60):
+            distance = float(np.hypot(*(places[one] - places[other])))
+            if other != one and 0.5 <= distance <= 8.0:
+                probability = 1 / (1 + np.exp(-logit[other]))
+                total += probability * np.exp(-(distance**2) / 8) if probability >= 0.3 else 0.0
+        wanted.append(np.log1p(total))
+    np.testing.assert_allclose(neighbours_of(places, logit, settings), wanted, rtol=1e-12)
+    near = neighbours_of(places, logit, replace(settings, neighbour_mm=50.0))
+    assert (near > np.array(wanted)).all()
+
+
+def test_alone_and_beside_its_own_fragments_a_candidate_has_no_neighbours() -> None:
+    settings = EvidenceSettings(neighbour_mm=3.0)
+    assert neighbours_of(np.zeros((0, 2)), np.zeros(0), settings).shape == (0,)
+    assert neighbours_of(np.array([[3.0, 4.0]]), np.array([5.0]), settings) == 0
+    pair = np.array([[0.0, 0.0], [0.0, 0.3]])
+    assert not neighbours_of(pair, np.full(2, 5.0), settings).any()
+    assert neighbours_of(pair * 10, np.full(2, 5.0), settings) == pytest.approx(np.log1p(expit(5.0) * np.exp(-0.5)))
 
 
 # Moving basins.
@@ -227,6 +265,10 @@ def test_fitting_needs_both_kinds_and_known_channels() -> None:
         ("weight_score", -0.1),
         ("max_change", -1.0),
         ("spacing_mm", 0.0),
+        ("weight_neighbours", -0.1),
+        ("neighbour_mm", 0.0),
+        ("neighbour_threshold", 1.0),
+        ("same_mm", -0.1),
     ],
 )
 def test_choices_out_of_range_are_refused_by_name(name: str, value: object) -> None:

@@ -275,6 +275,45 @@ def test_the_spacing_of_the_image_is_taken_where_it_is_known() -> None:
     assert values[0] != values[2]
 
 
+# Neighbours.
+
+
+def _company(**settings: object) -> EvidenceInferer:
+    chosen = {"weight_score": 0.0, "weight_neighbours": 2.0, "bias": -1.0, "spacing_mm": 0.5} | settings
+    return EvidenceInferer(None, settings=EvidenceSettings(**chosen), window_px=SIDE, trace=True)  # type: ignore[arg-type]
+
+
+def dotted(*places: tuple[int, int]) -> torch.Tensor:
+    logits = torch.full((1, 1, 64, 64), -9.0)
+    for row, column in places:
+        logits[0, 0, row, column] = 1.0
+    return logits
+
+
+def test_company_raises_and_solitude_lowers_each_in_its_own_image() -> None:
+    group, alone = [(10, 10), (10, 14), (14, 10), (14, 14)], (50, 50)
+    logits = torch.cat([dotted(*group, alone), dotted(alone)])
+    image = torch.zeros_like(logits)
+    inferer = _company()
+    inferer.first_pass = lambda *_: logits
+    change = inferer(image, spots) - logits
+    assert (torch.stack([change[0, 0, row, column] for row, column in group]) > 0.5).all()
+    assert change[0, 0, 50, 50] == change[1, 0, 50, 50] == -1.0
+    assert int((change != 0).sum()) == 6
+
+
+def test_distances_are_in_mm_by_the_spacing_of_the_image_where_it_is_known() -> None:
+    logits = dotted((10, 10), (10, 20))
+    values = []
+    for meta, spacing_mm in (({"spacing_mm": [0.5, 0.1]}, 0.5), ({}, 0.1), ({}, 0.5)):
+        inferer = _company(spacing_mm=spacing_mm)
+        inputs = MetaTensor(torch.zeros_like(logits), meta=meta)
+        _, known = inferer.gather_evidence(inputs, logits)
+        values.append(known.neighbours.tolist())
+    assert values[0] == values[1]
+    assert values[0] != values[2]
+
+
 def test_a_score_with_weight_needs_a_generator() -> None:
     with pytest.raises(ValueError, match="Expected a generator"):
         EvidenceInferer(None)
@@ -294,7 +333,9 @@ def test_every_channel_is_gathered_for_fitting() -> None:
     candidates, plain = inferer.gather_evidence(image, logits)
     assert not plain.score.any()
     assert not plain.high_pass.any()
+    assert not plain.neighbours.any()
     _, full = inferer.gather_evidence(image, logits, every_channel=True)
     assert len(full.score) == len(candidates)
     assert full.score.any()
     assert full.high_pass.any()
+    assert full.neighbours.any()

@@ -18,8 +18,11 @@ from bundle.inferers import TTGPRInferer, WindowedInferer
 from scripts.benchmark import _priced_only, main, reference_row
 from scripts.benchmark_real import SEEN, ClassicalFolds, check_fold_weights, learned_rows, put_fold_weights
 from scripts.benchmark_systems import (
+    COMPANY,
     CONTROL,
     CONTROL_SETTINGS,
+    NEIGHBOURS,
+    WEIGHED,
     Networks,
     cached,
     is_clean,
@@ -99,15 +102,16 @@ def test_learned_systems_have_a_tuned_row_and_one_at_the_default(tmp_path: Path)
     assert [(row.threshold, row.froc_logits) for row in again] == [(row.threshold, row.froc_logits) for row in rows]
 
 
-def test_the_control_and_the_evidence_move_candidates_alone_and_the_control_knows_the_pixel_size() -> None:
+def test_what_weighs_candidates_moves_them_alone_and_knows_the_pixel_size() -> None:
     one, used = view(0), networks()
-    systems = learned_systems(["segmentor", "evidence", CONTROL], used)
-    plain, evidence, control = (systems[name].predict(one) for name in ("segmentor", "evidence", CONTROL))
-    candidate = plain >= np.log(CONTROL_SETTINGS.threshold / (1 - CONTROL_SETTINGS.threshold))
-    for moved in (evidence, control):
+    systems = learned_systems(["segmentor", "evidence", *WEIGHED], used)
+    plain, evidence, control, company = (systems[name].predict(one) for name in ("segmentor", "evidence", *WEIGHED))
+    for moved, threshold in ((evidence, 0.02), (control, CONTROL_SETTINGS.threshold), (company, COMPANY.threshold)):
+        candidate = plain >= np.log(threshold / (1 - threshold))
         assert (moved != plain)[candidate].any()
         np.testing.assert_array_equal(moved[~candidate], plain[~candidate])
-    assert (systems[CONTROL].predict({**one, "spacing_mm": (0.05, 0.05)}) != control).any()
+    for name, moved in ((CONTROL, control), (NEIGHBOURS, company)):
+        assert (systems[name].predict({**one, "spacing_mm": (0.05, 0.05)}) != moved).any()
     # This generator does not look at seeds: its score is 0, so a tested candidate moves by the constant alone.
     change = evidence[candidate] - plain[candidate].clip(max=12)
     np.testing.assert_allclose(change[change != 0], -1.03, atol=1e-5)
