@@ -10,21 +10,15 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from monai.transforms import Compose
 from numpy.typing import NDArray
 
-from bundle.data import LoadLabeld, LoadMammogramd
-from bundle.data.shift_benchmark import ShiftCase, write_cases
-from bundle.engines.benchmark import Case, View
+from bundle.engines.benchmark import Case
 from bundle.functional.confusion import IGNORE
 from bundle.functional.evidence import CHANNELS, Evidence, EvidenceSettings, change_of_logits, fit_evidence
-from bundle.inferers import EvidenceInferer
-from bundle.transforms import BreastMaskd, MammogramWindowd
-from scripts.benchmark import as_view
 from scripts.benchmark_systems import load_networks
 from scripts.command import one_line_errors
-from scripts.shipped import ROOT, augmented_inferer
-from scripts.study_crops import DATASET, study_views
+from scripts.shipped import ROOT, augmented_inferer, evidence_inferer
+from scripts.study_crops import DATASET, load_whole, study_views
 from scripts.study_fit import gathered
 
 FIRST_PASSES = ("segmentor", "augmentation")
@@ -32,28 +26,23 @@ FIRST_PASSES = ("segmentor", "augmentation")
 
 def whole_cases(count: int, directory: Path) -> list[Case]:
     """Whole views to fit on, rendered when they are first read."""
-
-    def load(view: ShiftCase) -> View:
-        (item,) = write_cases(directory, [view], progress=False)
-        read = Compose([LoadMammogramd(), BreastMaskd(), MammogramWindowd(), LoadLabeld("label")])
-        return as_view(read({"image": item["image"], "label": item["label"]}))
-
-    return [Case(v.name, v.patient, DATASET, v.digest, partial(load, v)) for v in study_views("fit", count)]
+    return [
+        Case(view.name, view.patient, DATASET, view.digest, partial(load_whole, view, directory))
+        for view in study_views("fit", count)
+    ]
 
 
 def fit(arguments: argparse.Namespace) -> tuple[EvidenceSettings, float]:
     """Settings with fitted weights, and their cross-entropy over the candidates."""
     scored = bool({"score", "spread"} & set(arguments.channels))
     networks = load_networks(arguments.models_dir, refine=scored)
-    first = networks.segmentor_inferer
-    if arguments.first_pass == "augmentation":
-        first = augmented_inferer(progress=False)
-        first.windowed = networks.segmentor_inferer
     chosen = {"threshold": arguments.threshold, "neighbour_mm": arguments.neighbour_mm}
     settings = EvidenceSettings(weight_score=float(scored), **chosen)
     generator = networks.refined_inferer.generator if scored else None
-    options = {name: getattr(networks.segmentor_inferer, name) for name in ("window_px", "overlap", "sw_batch_size")}
-    inferer = EvidenceInferer(generator, settings=settings, first_pass=first, **options)
+    inferer = evidence_inferer(generator, networks.segmentor_inferer, settings=settings)
+    if arguments.first_pass == "augmentation":
+        inferer.first_pass = augmented_inferer()
+        inferer.first_pass.windowed = networks.segmentor_inferer
     cases = whole_cases(arguments.views, arguments.output_dir / "views")
     found = gathered(inferer, networks, cases, arguments.output_dir / "fit", desc="Fitting")
     evidence, truth = zip(*found, strict=True)

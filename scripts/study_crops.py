@@ -79,11 +79,16 @@ def study_cases(part: str, count: int, *, crop_px: int, directory: Path) -> list
     ]
 
 
-def load_crop(view: ShiftCase, crop_px: int, directory: Path) -> View:
-    """Read a view, rendered if it is not there, and cut its crop; the intensity window is that of the whole view."""
+def load_whole(view: ShiftCase, directory: Path) -> View:
+    """Read a view, rendered if it is not there."""
     (item,) = write_cases(directory, [view], progress=False)
     load = Compose([LoadMammogramd(), BreastMaskd(), MammogramWindowd(), LoadLabeld("label")])
-    whole = as_view(load({"image": item["image"], "label": item["label"]}))
+    return as_view(load({"image": item["image"], "label": item["label"]}))
+
+
+def load_crop(view: ShiftCase, crop_px: int, directory: Path) -> View:
+    """The crop of a view; the intensity window is that of the whole view."""
+    whole = load_whole(view, directory)
     rng = np.random.default_rng([view.parameters.seed, _SALT])
     return cut(whole, crop_place(whole["label"], whole["breast"], crop_px=crop_px, rng=rng))
 
