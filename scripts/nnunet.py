@@ -1,15 +1,18 @@
-"""nnU-Net v2 as a compared system: `python -m scripts.nnunet pairs|masks|narrow|views|losses --help`.
+"""nnU-Net v2 as a compared system: `python -m scripts.nnunet pairs|masks|narrow|views|losses|model --help`.
 
 It writes what nnU-Net reads, and reads its logs.
 """
 
 import argparse
 import json
+import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from monai.bundle import ConfigParser
 from monai.transforms import Compose
 from numpy.typing import NDArray
@@ -31,6 +34,7 @@ from bundle.data import LoadMammogramd, MammogramError, find_mammograms
 from bundle.data.errors import refuse
 from bundle.data.labelled_views import LoadAnnotationd, labelled_views
 from bundle.data.whole_files import write_whole
+from bundle.engines.checkpoints import save_whole
 from bundle.functional.objects import Spacing
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.command import one_line_errors
@@ -41,6 +45,8 @@ from scripts.shipped import ROOT
 EXPORTED = "exported.json"
 """Which samples are there, so that an interrupted export goes on; nnU-Net does not look at it."""
 PLANS = "nnUNetPlans.json"
+NUMPY_SCALARS: list[Any] = [np.float64(0).__reduce__()[0], np.dtype, *(type(np.dtype(f"f{size}")) for size in (4, 8))]
+"""What nnU-Net's log of losses in a checkpoint is made of."""
 Sample = tuple[NDArray[np.float32], NDArray[np.uint8], Spacing]
 
 
@@ -67,6 +73,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     losses = kinds.add_parser("losses", help="nnU-Net's training logs as a losses.csv for scripts.compare_train")
     losses.add_argument("--results", type=Path, required=True, help="folder of the training logs, .../fold_0")
     losses.add_argument("--output", type=Path, required=True, help="losses.csv")
+    model = kinds.add_parser("model", help="a trained model without its optimiser, in 16 bits, for nnU-Net to predict")
+    model.add_argument("--results", type=Path, required=True, help="folder of the training, which holds its folds")
+    model.add_argument("--output-dir", type=Path, required=True, help="what nnUNetv2_predict_from_modelfolder reads")
     views = kinds.add_parser("views", help="views to predict")
     views.add_argument("--input", required=True, help="a file or a folder")
     views.add_argument("--output-dir", type=Path, required=True, help="the folder that nnUNetv2_predict reads")
@@ -168,6 +177,41 @@ def add_narrow(folder: Path) -> Path:
     return path
 
 
+def write_model(results: Path, folder: Path) -> list[Path]:
+    """Write what nnU-Net needs of a trained model to predict, kernels in 16 bits.
+
+    Args:
+        results: folder of the training, with plans.json, dataset.json and fold_N/checkpoint_final.pth.
+        folder: gets files of the same names.
+
+    Returns:
+        The checkpoints.
+
+    Raises:
+        MammogramError: if there is no training that has ended.
+    """
+    checkpoints = sorted(results.glob("fold_*/checkpoint_final.pth"))
+    if not checkpoints:
+        raise refuse(results, "Expected fold_N/checkpoint_final.pth of nnU-Net, found none; train it to its end")
+    written = []
+    for path in checkpoints:
+        with torch.serialization.safe_globals(NUMPY_SCALARS):
+            trained = torch.load(path, map_location="cpu", weights_only=True)
+        kept = {name: trained[name] for name in ("trainer_name", "inference_allowed_mirroring_axes")}
+        kept["init_args"] = {"configuration": trained["init_args"]["configuration"]}
+        weights = trained["network_weights"]
+        # nnU-Net's modules have two names each: what shares its memory goes on doing so.
+        halved = {each.data_ptr(): each.half() if each.ndim > 1 else each for each in weights.values()}
+        kept["network_weights"] = {name: halved[each.data_ptr()] for name, each in weights.items()}
+        target = folder / path.relative_to(results)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_whole(target, kept)
+        written.append(target)
+    for name in ("plans.json", "dataset.json"):
+        write_whole(folder / name, partial(shutil.copyfile, results / name))
+    return written
+
+
 def main(argv: list[str] | None = None) -> None:
     """Export or convert, and print what to type next."""
     arguments = parse(argv)
@@ -177,6 +221,8 @@ def main(argv: list[str] | None = None) -> None:
             refused = export_views(arguments)
         elif arguments.kind == "narrow":
             print(f"{add_narrow(dataset_folder(arguments.preprocessed, arguments.number))} has {NARROW} now")
+        elif arguments.kind == "model":
+            print("\n".join(map(str, write_model(arguments.results, arguments.output_dir))))
         elif arguments.kind == "losses":
             losses = losses_of_logs(arguments.results.glob("training_log_*.txt"))
             write_losses(arguments.output, losses)

@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from monai.bundle import ConfigParser
 
 from bundle.baselines.nnunet_files import case_name
@@ -137,6 +138,38 @@ def test_a_folder_without_logs_is_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
+def test_a_model_keeps_what_predicts_and_halves_its_kernels(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    results, folder = tmp_path / "results", tmp_path / "model"
+    (results / "fold_0").mkdir(parents=True)
+    kernel = torch.full((2, 1, 3, 3), 0.1)
+    weights = {"conv.weight": kernel, "all.0.weight": kernel, "norm.weight": torch.full((2,), 0.1)}
+    trained = {"network_weights": weights, "trainer_name": "nnUNetTrainer", "inference_allowed_mirroring_axes": (0, 1)}
+    losses = [np.float64(0.5), np.float32(0.25)]
+    trained |= {"init_args": {"configuration": "2d_narrow", "fold": 0}, "logging": {"losses": losses}}
+    torch.save(trained, results / "fold_0" / "checkpoint_final.pth")
+    for name in ("plans.json", "dataset.json"):
+        (results / name).write_text(json.dumps({"name": name}))
+    nnunet.main(["model", "--results", str(results), "--output-dir", str(folder)])
+    written = folder / "fold_0" / "checkpoint_final.pth"
+    assert capsys.readouterr().out == f"{written}\n"
+    kept = torch.load(written, weights_only=True)
+    assert kept["init_args"] == {"configuration": "2d_narrow"}
+    assert "logging" not in kept
+    assert kept["trainer_name"] == "nnUNetTrainer"
+    assert kept["inference_allowed_mirroring_axes"] == (0, 1)
+    halved = kept["network_weights"]
+    assert halved["conv.weight"].dtype == torch.float16
+    assert torch.equal(halved["norm.weight"], weights["norm.weight"])
+    assert halved["all.0.weight"].data_ptr() == halved["conv.weight"].data_ptr()
+    assert torch.allclose(halved["conv.weight"].float(), weights["conv.weight"], rtol=1e-3)
+    assert json.loads((folder / "plans.json").read_text()) == {"name": "plans.json"}
+
+
+def test_a_training_that_has_not_ended_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"fold_N/checkpoint_final\.pth"):
+        nnunet.main(["model", "--results", str(tmp_path), "--output-dir", str(tmp_path / "model")])
+
+
 def test_nnunets_own_verification_accepts_it(labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         monkeypatch.setitem(os.environ, name, str(tmp_path))
