@@ -328,14 +328,17 @@ def test_what_the_shipped_weights_have_seen_is_recorded(file: str) -> None:
     assert len(training.seen.patients) == 7
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "models" / "compared").iterdir()), ids=lambda path: path.name)
+SHIPPED = sorted((ROOT / "models" / "compared").glob("*/model.pt"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
 def test_compared_weights_that_come_with_the_bundle_fit_and_have_seen_no_real_view(path: Path) -> None:
-    part = next(part for entry in REGISTRY.values() for part in entry.weights if part.folder == path.name)
-    training = training_of(path / "model.pt")
+    part = next(part for entry in REGISTRY.values() for part in entry.weights if part.folder == path.parent.name)
+    training = training_of(path)
     assert training is not None
     assert training.seen.images == training.seen.patients == frozenset()
     assert len(training.losses) >= LEAST_EPOCHS
-    network = network_of(part.configs, str(path / "model.pt"))
+    network = network_of(part.configs, str(path))
     assert all(parameter.dtype == torch.float32 for parameter in network.parameters())
     assert not network.training
 

@@ -165,6 +165,16 @@ def test_a_model_keeps_what_predicts_and_halves_its_kernels(tmp_path: Path, caps
     assert json.loads((folder / "plans.json").read_text()) == {"name": "plans.json"}
 
 
+def test_the_shipped_model_is_plain_data_of_the_narrow_configuration() -> None:
+    folder = ROOT / "models" / "compared" / "nnunet"
+    trained = torch.load(folder / "fold_0" / "checkpoint_final.pth", weights_only=True)
+    kernels = {each.data_ptr(): each for each in trained["network_weights"].values() if each.ndim > 1}
+    assert 2.0e6 < sum(each.numel() for each in kernels.values()) < 2.2e6
+    name = trained["init_args"]["configuration"]
+    assert json.loads((folder / "plans.json").read_text())["configurations"][name]["patch_size"] == [256, 256]
+    assert len(read_losses(folder / "losses.csv")) == 50
+
+
 def test_a_training_that_has_not_ended_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"fold_N/checkpoint_final\.pth"):
         nnunet.main(["model", "--results", str(tmp_path), "--output-dir", str(tmp_path / "model")])
