@@ -21,7 +21,7 @@ from bundle.baselines.registry import REGISTRY, Entry, Weights, entries_of
 from bundle.data import MammogramError
 from bundle.data.whole_files import write_whole
 from bundle.engines.checkpoints import save_whole
-from bundle.networks.weights_file import read_weights
+from bundle.networks.weights_file import in_16_bits, read_weights
 from scripts.command import one_line_errors
 from scripts.compare_data import Seen
 from scripts.compare_systems import LOSSES, RECORD, digest_of, seen_of, training_of, write_losses
@@ -90,8 +90,6 @@ def _run(part: Weights, weights: Path, options: dict[str, object]) -> None:
 def publish(part: Weights, weights_dir: Path, folder: Path) -> Path:
     """Write trained weights into another folder with matrices and kernels in 16 bits, their record and their losses.
 
-    Vectors, such as the statistics of a batch norm, keep 32 bits: some are too small or too large for 16.
-
     Returns:
         The new file of weights.
 
@@ -102,10 +100,8 @@ def publish(part: Weights, weights_dir: Path, folder: Path) -> Path:
     training = training_of(source) if source.exists() else None
     if training is None:
         raise MammogramError(f"{source}: Expected weights and their record, got none; train them first")
-    weights = read_weights(source)
-    halved = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in weights.items()}
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_whole(target, halved)
+    save_whole(target, in_16_bits(read_weights(source)))
     write_losses(target.with_name(LOSSES), training.losses)
     target.with_name(RECORD).unlink(missing_ok=True)  # that of an older file
     write_record(target, training.seen, options=training.options)

@@ -36,6 +36,7 @@ from bundle.data.labelled_views import LoadAnnotationd, labelled_views
 from bundle.data.whole_files import write_whole
 from bundle.engines.checkpoints import save_whole
 from bundle.functional.objects import Spacing
+from bundle.networks.weights_file import in_16_bits
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.command import one_line_errors
 from scripts.compare_systems import write_losses
@@ -199,10 +200,8 @@ def write_model(results: Path, folder: Path) -> list[Path]:
             trained = torch.load(path, map_location="cpu", weights_only=True)
         kept = {name: trained[name] for name in ("trainer_name", "inference_allowed_mirroring_axes")}
         kept["init_args"] = {"configuration": trained["init_args"]["configuration"]}
-        weights = trained["network_weights"]
-        # nnU-Net's modules have two names each: what shares its memory goes on doing so.
-        halved = {each.data_ptr(): each.half() if each.ndim > 1 else each for each in weights.values()}
-        kept["network_weights"] = {name: halved[each.data_ptr()] for name, each in weights.items()}
+        # nnU-Net's modules have two names each, for the same memory.
+        kept["network_weights"] = in_16_bits(trained["network_weights"])
         target = folder / path.relative_to(results)
         target.parent.mkdir(parents=True, exist_ok=True)
         save_whole(target, kept)

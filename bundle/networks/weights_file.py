@@ -5,6 +5,7 @@ import json
 import os
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -58,6 +59,21 @@ def check_listed(path: str | os.PathLike[str], listed_in: str | os.PathLike[str]
                 f"Expected {name} with SHA-256 {expected[:12]}... as {Path(listed_in).name} lists it, "
                 f"got {got[:12]}...; fetch it again, or if the weights are your own: python -m scripts.weights --record"
             )
+
+
+def in_16_bits(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights with matrices and kernels in 16 bits, to ship; what shares its memory goes on doing so.
+
+    Vectors, such as the statistics of a batch norm, keep 32 bits: some are too small or too large for 16.
+
+    Args:
+        weights: a flat state dict.
+
+    Returns:
+        The same names, tensors of the same shapes.
+    """
+    halved = {each.data_ptr(): each.half() for each in weights.values() if each.ndim > 1}
+    return {name: halved[each.data_ptr()] if each.ndim > 1 else each for name, each in weights.items()}
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
