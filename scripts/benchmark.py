@@ -21,6 +21,7 @@ from bundle.data import LoadLabeld, LoadMammogramd, MammogramWarning
 from bundle.data.real_backgrounds import RealBackgrounds, exams_of
 from bundle.data.records import load_record, save_record
 from bundle.data.shift_benchmark import CONDITIONS, shift_cases, write_cases
+from bundle.data.site_crops import SiteCrops
 from bundle.engines.benchmark import Case, KeptMaps, MapSystem, Record, Row, View, run_cases
 from bundle.functional.findings import GENERATIVE_METHODS
 from bundle.reports.failures import Spot, failure_sheet, failures
@@ -32,6 +33,7 @@ from scripts.benchmark_real import (
     TUNING,
     ClassicalFolds,
     check_fold_weights,
+    fitted_row,
     learned_rows,
     put_fold_weights,
     real_cases,
@@ -51,8 +53,11 @@ from scripts.benchmark_systems import (
 from scripts.command import one_line_errors
 from scripts.map_price import price_of_parts
 from scripts.shipped import ROOT
+from scripts.site_fit import site_cases
 
 REFERENCE = "segmentor"
+# Injections per crop of the cases that "company" is fitted on.
+SITE_INJECTIONS = 2
 # Views in a sheet of pictures.
 SHOWN = 3
 
@@ -118,6 +123,8 @@ def real(arguments: argparse.Namespace) -> None:
         exams, backgrounds, crops_per_view=arguments.crops, injections=arguments.injections, spacing_mm=spacing_mm
     )
     networks, weights_dir = _networks(arguments), arguments.weights_dir
+    if arguments.fit_company and (networks is None or weights_dir is None):
+        raise ValueError("Expected --weights-dir and a learned system with --fit-company, got none; add them")
     if networks is not None and weights_dir is not None:
         check_fold_weights(weights_dir, exams)
     maps = KeptMaps(arguments.output_dir / "maps")
@@ -125,6 +132,7 @@ def real(arguments: argparse.Namespace) -> None:
         return
     tuning = real_cases(exams, backgrounds, **TUNING, spacing_mm=spacing_mm)
     folds = ClassicalFolds(arguments.systems, tuning, cache=arguments.output_dir / "tuning")
+    site = site_of(arguments, exams) if arguments.fit_company else {}
     records: list[Record] = []
     shown: dict[str, list[PanelCase]] = {"real": []}
     wrong: list[tuple[list[Spot], list[Spot]]] = []
@@ -132,7 +140,10 @@ def real(arguments: argparse.Namespace) -> None:
         print(f"Held out: {exam} ({number + 1} of {len(exams)})", flush=True)
         if networks is not None and weights_dir is not None:
             put_fold_weights(networks, weights_dir, exam)
-        rows = learned_rows(arguments.systems, networks, weights_dir, exam) + folds.rows(exam)
+        rows = learned_rows(arguments.systems, networks, weights_dir, exam)
+        if networks is not None and weights_dir is not None and site:
+            rows.append(fitted_row(networks, weights_dir, site, exam, maps))
+        rows += folds.rows(exam)
         records += score(rows, cases[exam], maps, arguments.output_dir)
         if arguments.injections:
             # The first crop's first injection; the crop itself comes before it.
@@ -141,6 +152,15 @@ def real(arguments: argparse.Namespace) -> None:
     pooled = [{**record, "dataset": "real"} for record in records]
     report(records + pooled, shown, arguments, maps, title="Real backgrounds")
     write_failures(wrong, systems_of(records)[0], arguments.output_dir)
+
+
+def site_of(arguments: argparse.Namespace, exams: Mapping[str, Sequence[str]]) -> dict[str, list[Case]]:
+    """By exam the cases that `scripts.calibrate` makes of its views."""
+    reading = {"spacing_mm": arguments.spacing_mm, "voi": 0, "convert_raw": False}
+    load = Compose([LoadMammogramd(spacing_mm=arguments.spacing_mm), BreastMaskd(), MammogramWindowd()])
+    crops = SiteCrops(load, crop_mm=arguments.crop_mm)
+    options = {"crops_per_view": arguments.crops, "injections": SITE_INJECTIONS, "reading": reading}
+    return {exam: site_cases(paths, crops, **options) for exam, paths in exams.items()}
 
 
 def _networks(arguments: argparse.Namespace) -> Networks | None:
@@ -301,6 +321,11 @@ def _parser() -> argparse.ArgumentParser:
     two.add_argument("--jpeg-quality", type=int, help="compress every crop, clean ones too")
     two.add_argument(
         "--screen", action="store_true", help="leave out spots of the views that may be uncalled calcifications"
+    )
+    two.add_argument(
+        "--fit-company",
+        action="store_true",
+        help='a row more: "company" with weights fitted without a label on other exams that the network has not seen',
     )
     two.set_defaults(run=real)
     return parser

@@ -15,7 +15,7 @@ from bundle import __version__
 from bundle.baselines import GRIDS, sweep_classical
 from bundle.data import MammogramError
 from bundle.data.real_backgrounds import REAL_VERSION, RealBackgrounds, crops_of
-from bundle.engines.benchmark import FIXED_LOGITS, Case, Row, View, froc_logits
+from bundle.engines.benchmark import FIXED_LOGITS, Case, KeptMaps, Row, View, froc_logits
 from bundle.engines.evaluation import fingerprint
 from bundle.functional.findings import GENERATIVE_METHODS
 from bundle.networks import load_weights
@@ -25,12 +25,16 @@ from scripts.benchmark_systems import (
     Networks,
     cached,
     classical_system,
+    company_system,
     is_clean,
     learned_systems,
 )
+from scripts.site_fit import fit_company
 
 # What a row is called whose network has seen the exams that it is tested on.
 SEEN = "trained on these exams"
+# The row of "company" with weights of the site.
+FITTED = "company, fitted"
 # Of the views of other exams, this much is tuned on: the first crop, clean and with its first injection.
 TUNING = {"crops_per_view": 1, "injections": 1}
 
@@ -105,6 +109,33 @@ def learned_rows(systems: Sequence[str], networks: Networks | None, weights_dir:
             name = f"{name} (generator {SEEN})"
         rows.append(Row(name, system, DEFAULT_THRESHOLD, FIXED_LOGITS))
     return rows
+
+
+def fitted_row(
+    networks: Networks, weights_dir: Path, site: Mapping[str, Sequence[Case]], exam: str, maps: KeptMaps
+) -> Row:
+    """The method "company" at 0.5, its weights fitted without a label on exams that the network has not seen either.
+
+    Those are the others with the same weights as the held-out exam: each was trained without its own exam.
+
+    Args:
+        networks: with the weights of the exam.
+        weights_dir: EXAM.pt.
+        site: by exam clean and injected crops, with calcifications of training's kind.
+        exam: held out.
+        maps: where maps are kept.
+
+    Raises:
+        MammogramError: if no other exam has these weights.
+    """
+    weights = {name: _content(str(weights_dir / f"{name}.pt")) for name in site}
+    cases = [case for name in site if name != exam and weights[name] == weights[exam] for case in site[name]]
+    if not cases:
+        raise MammogramError(
+            f"{weights_dir / exam}.pt: Expected another exam with the same weights, to fit company on; make fewer folds"
+        )
+    settings = fit_company(learned_systems(["augmentation"], networks)["augmentation"], cases, maps)
+    return Row(FITTED, company_system(networks, settings, name=FITTED), DEFAULT_THRESHOLD, FIXED_LOGITS)
 
 
 class ClassicalFolds:

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +31,7 @@ from bundle.engines.evaluation import fingerprint
 from bundle.functional.confusion import MICROCALCIFICATION
 from bundle.functional.evidence import EvidenceSettings
 from bundle.functional.findings import METHODS
-from scripts.shipped import augmented_inferer, evidence_inferer, shipped_inferers
+from scripts.shipped import augmented_inferer, company_inferer, evidence_inferer, shipped_inferers
 
 LEARNED = METHODS
 # The segmentor's candidates moved by the high-pass alone: what refinement has to beat. Weights: fitted in the
@@ -71,24 +72,54 @@ def learned_systems(names: Sequence[str], networks: Networks | None) -> dict[str
     """The learned ones among the names."""
     if networks is None:
         return {}
-    augmented = augmented_inferer()
-    # The windows of the segmentor, whatever they are.
-    augmented.windowed = networks.segmentor_inferer
-    inferers = {"segmentor": networks.segmentor_inferer, "augmentation": augmented, "ttgpr": networks.refined_inferer}
+    network, augmented = networks.network, _augmented(networks)
+    plain = _learned("segmentor", networks.segmentor_inferer, network)
+    averaged = _learned("augmentation", augmented, network)
+    systems = {"segmentor": plain, "augmentation": averaged}
+    if "company" in names:
+        systems["company"] = company_system(networks)
     for name, settings in WEIGHED.items():
-        inferers[name] = evidence_inferer(None, networks.segmentor_inferer, settings=settings)
+        inferer = evidence_inferer(None, networks.segmentor_inferer, settings=settings)
+        systems[name] = _moved(name, inferer, plain, network)
     if networks.refined_inferer is not None:
-        inferers["evidence"] = evidence_inferer(networks.refined_inferer.generator, networks.segmentor_inferer)
-    return {
-        name: MapSystem(
-            name,
-            partial(_learned_logits, inferers[name], networks.network),
-            fingerprint(__version__, inferers[name], networks.network),
-            keep=True,
-        )
-        for name in (*LEARNED, *WEIGHED)
-        if name in names
-    }
+        generator = networks.refined_inferer.generator
+        systems["evidence"] = _learned("evidence", evidence_inferer(generator, networks.segmentor_inferer), network)
+        systems["ttgpr"] = _learned("ttgpr", networks.refined_inferer, network)
+    return {name: systems[name] for name in (*LEARNED, *WEIGHED) if name in names}
+
+
+def company_system(networks: Networks, settings: EvidenceSettings | None = None, *, name: str = "company") -> MapSystem:
+    """Flips and turns whose candidates are moved by the company of others; its `first` is those without.
+
+    Args:
+        networks: of `load_networks`.
+        settings: other ones than the shipped.
+        name: of the system.
+    """
+    augmented = _augmented(networks)
+    first = _learned("augmentation", augmented, networks.network)
+    return _moved(name, company_inferer(augmented, settings=settings), first, networks.network)
+
+
+def _augmented(networks: Networks) -> Any:
+    """Flips and turns over the windows of the segmentor, whatever they are."""
+    augmented = augmented_inferer()
+    augmented.windowed = networks.segmentor_inferer
+    return augmented
+
+
+def _learned(name: str, inferer: Any, network: torch.nn.Module) -> MapSystem:
+    settings = fingerprint(__version__, inferer, network)
+    return MapSystem(name, partial(_learned_logits, inferer, network), settings, keep=True)
+
+
+def _moved(name: str, inferer: Any, first: MapSystem, network: torch.nn.Module) -> MapSystem:
+    """A system whose inferer moves the logits of another one."""
+
+    def move(view: View, logits: NDArray[np.float32]) -> NDArray:
+        return inferer.refined(view_image(view), torch.from_numpy(logits)[None, None])[0, 0].numpy()
+
+    return replace(_learned(name, inferer, network), first=first, move=move)
 
 
 def classical_system(name: str, inferer: ClassicalInferer) -> MapSystem:
@@ -96,9 +127,13 @@ def classical_system(name: str, inferer: ClassicalInferer) -> MapSystem:
     return MapSystem(name, partial(_classical_logits, inferer), fingerprint(__version__, inferer))
 
 
+def view_image(view: View) -> MetaTensor:
+    """Image of a view as inferers take it, (1, 1, rows, columns)."""
+    return MetaTensor(np.ascontiguousarray(view["image"])[None, None], meta={"spacing_mm": view["spacing_mm"]})
+
+
 def _learned_logits(inferer: Callable[..., torch.Tensor], network: torch.nn.Module, view: View) -> NDArray:
-    image = MetaTensor(np.ascontiguousarray(view["image"])[None, None], meta={"spacing_mm": view["spacing_mm"]})
-    return inferer(image.to(next(network.parameters()).device), network)[0, 0].cpu().numpy()
+    return inferer(view_image(view).to(next(network.parameters()).device), network)[0, 0].cpu().numpy()
 
 
 def _classical_logits(inferer: ClassicalInferer, view: View) -> NDArray:

@@ -6,7 +6,6 @@ was stopped. See docs/calibration.md.
 
 import argparse
 import datetime
-import hashlib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bundle.data import LoadMammogramd, find_mammograms
-from bundle.data.site_crops import SITE_VERSION, SiteCrop, SiteCrops
+from bundle.data.operating_points import settings_row
+from bundle.data.site_crops import SiteCrops
 from bundle.engines.benchmark import Case, KeptMaps, MapSystem
 from bundle.engines.evaluation import fingerprint
 from bundle.engines.tuning import tune
@@ -36,6 +36,7 @@ from scripts.benchmark_systems import (
     LEARNED,
     Networks,
     cached,
+    company_system,
     learned_systems,
     load_networks,
 )
@@ -43,9 +44,10 @@ from scripts.command import one_line_errors
 from scripts.map_price import price_of_maps
 from scripts.measure_operating_points import THRESHOLDS
 from scripts.shipped import ROOT
+from scripts.site_fit import fit_company, site_cases
 
-# What is measured unless others are named: the default method, and one pass.
-CHEAP = ("segmentor", "augmentation")
+# What is measured unless others are named: all that need no generator.
+CHEAP = ("segmentor", "augmentation", "company")
 DEFAULT = int(np.argmin(np.abs(THRESHOLDS - 0.5)))
 # False positives per cm2 whose thresholds are printed.
 RATES = (0.1, 0.2, 0.4, 1.0)
@@ -81,29 +83,6 @@ class Measured(NamedTuple):
     def best(self) -> int:
         """Place of the threshold of best F2."""
         return best_index(self.f2)
-
-
-def site_cases(
-    paths: Sequence[str], crops: SiteCrops, *, crops_per_view: int, injections: int, reading: Any = None
-) -> list[Case]:
-    """Cases of a site's negatives; a patient is a view.
-
-    Args:
-        paths: of the views, of different names.
-        crops: makes them.
-        crops_per_view: at most.
-        injections: per crop.
-        reading: options of reading, which what is kept depends on.
-    """
-    contents = {path: hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths}
-
-    def case(crop: SiteCrop) -> Case:
-        settings = fingerprint(
-            SITE_VERSION, contents[crop.path], crops.crop_mm, crops.seed, crop.number, crop.injection, reading
-        )
-        return Case(crop.name, Path(crop.path).name, "site", settings, partial(crops.load, crop))
-
-    return [case(crop) for crop in crops.crops(paths, crops_per_view=crops_per_view, injections=injections)]
 
 
 def measure(system: MapSystem, cases: Sequence[Case], maps: KeptMaps, folder: Path) -> Measured:
@@ -193,9 +172,16 @@ def calibrate(arguments: argparse.Namespace) -> None:
     if arguments.price_only:
         return
     learned = learned_systems(systems, networks)
+    fitted = {}
+    if "company" in learned:
+        first = learned_systems(["augmentation"], networks)["augmentation"]
+        fitted["company"] = fit_company(first, cases, maps)
+        learned["company"] = company_system(networks, fitted["company"])
     measured = {name: measure(one, cases, maps, arguments.output_dir / "counts") for name, one in learned.items()}
     made_by = f"python -m scripts.calibrate, {len(paths)} negatives, seed {arguments.seed}, {datetime.date.today()}"
     table = site_table(measured, made_by=made_by)
+    for name, weights in fitted.items():
+        table[name]["settings"] = settings_row(weights)
     path = arguments.output_dir / "operating_points.json"
     path.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     print(told(table, measured))
@@ -227,9 +213,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.calibrate", description=__doc__)
     parser.add_argument("negatives", type=Path, help="folder of a site's views without a finding; a few will do")
     parser.add_argument("--output-dir", type=Path, default=Path("output"), help="(default: %(default)s)")
-    parser.add_argument(
-        "--systems", nargs="+", choices=LEARNED, default=[*CHEAP], help="(default: segmentor augmentation)"
-    )
+    parser.add_argument("--systems", nargs="+", choices=LEARNED, default=[*CHEAP], help=f"(default: {' '.join(CHEAP)})")
     parser.add_argument("--crops", type=int, default=2, help="per view, at most (default: %(default)s)")
     parser.add_argument("--crop-mm", type=float, default=60.0, help="their side; 0: whole views (default: %(default)s)")
     parser.add_argument("--injections", type=int, default=2, help="per crop (default: %(default)s)")

@@ -27,12 +27,13 @@ from bundle.functional.statistics import Estimate, Resamples, bootstrap, bootstr
 from bundle.reports.figures import COLOURS, new_figure, png
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.benchmark import rendered_cases
-from scripts.benchmark_systems import LEARNED, learned_systems, load_networks
-from scripts.calibrate import DEFAULT, Measured, measure, site_cases
+from scripts.benchmark_systems import LEARNED, company_system, learned_systems, load_networks
+from scripts.calibrate import DEFAULT, Measured, measure
 from scripts.command import one_line_errors
 from scripts.map_price import price_of_maps
 from scripts.measure_operating_points import THRESHOLDS
 from scripts.shipped import ROOT
+from scripts.site_fit import fit_company, site_cases
 
 RESAMPLING_SEED = 0
 # False positives per cm2 that a site may ask for: what it gets by its own table and by that of the reference.
@@ -178,12 +179,18 @@ def study(arguments: argparse.Namespace) -> None:
     def measured(system: MapSystem, cases: Sequence[Case]) -> Measured:
         return measure(system, cases, maps, output / "counts")
 
+    def at_site(system: MapSystem, condition: str) -> MapSystem:
+        if system.name != "company":
+            return system
+        first = learned_systems(["augmentation"], networks)["augmentation"]
+        return company_system(networks, fit_company(first, site[condition], maps))
+
     rows: list[dict[str, Any]] = []
     for system in learned.values():
-        found = [
-            Condition(name, system.name, measured(system, site[name]), measured(system, cases), _patients(cases))
-            for name, cases in test.items()
-        ]
+        found = []
+        for name, cases in test.items():
+            own = at_site(system, name)
+            found.append(Condition(name, own.name, measured(own, site[name]), measured(own, cases), _patients(cases)))
         reference = next((one.site for one in found if one.name == CONDITIONS[0]), None)
         rows += [compared(one, reference) for one in found]
     text = markdown(rows)

@@ -23,7 +23,7 @@ from bundle.functional.findings import METHODS
 from bundle.transforms import BreastMaskd, MammogramWindowd
 from scripts.benchmark_speed_checks import densest_crop, object_counts
 from scripts.command import one_line_errors
-from scripts.shipped import ROOT, augmented_inferer, evidence_inferer, shipped_inferers
+from scripts.shipped import ROOT, augmented_inferer, company_inferer, evidence_inferer, shipped_inferers
 from scripts.threads import threads_of
 
 PRECISIONS = ("float32", "bfloat16")
@@ -67,6 +67,7 @@ def run(method: str, setting: Setting, image: Tensor) -> Tensor:
     inferer: Any = {
         "segmentor": lambda: windowed,
         "augmentation": lambda: augmented_inferer(**options),
+        "company": lambda: company_inferer(augmented_inferer(**options)),
         "evidence": lambda: evidence_inferer(refined.generator, windowed),
         "ttgpr": lambda: refined,
     }[method]()

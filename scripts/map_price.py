@@ -35,6 +35,10 @@ def _middle(view: View, side_px: int) -> dict[str, Any]:
     return {"image": view["image"][box], "spacing_mm": view["spacing_mm"]}
 
 
+def _made(system: MapSystem, case: Case, maps: KeptMaps) -> bool:
+    return maps.path(system.first or system, case).exists()
+
+
 def price_of_maps(systems: Mapping[str, MapSystem], cases: Sequence[Case], maps: KeptMaps) -> str:
     """As `price_of_parts`, for cases that all have the same weights."""
     return price_of_parts([(systems, cases)], maps)
@@ -43,8 +47,8 @@ def price_of_maps(systems: Mapping[str, MapSystem], cases: Sequence[Case], maps:
 def price_of_parts(parts: Sequence[tuple[Mapping[str, MapSystem], Sequence[Case]]], maps: KeptMaps) -> str:
     """Minutes by system for the maps that are still to be made, in words.
 
-    All views count with the size of the first. Refinement costs more
-    where there is more to refine, so its figure is rough.
+    All views count with the size of the first. Refinement costs more where there is more to refine, so its figure is
+    rough. What only moves the logits of another system costs that one's maps, once.
 
     Args:
         parts: the systems with the weights that some cases are judged with, and these cases.
@@ -52,7 +56,9 @@ def price_of_parts(parts: Sequence[tuple[Mapping[str, MapSystem], Sequence[Case]
     """
     lines = []
     for name in parts[0][0]:
-        todo = [case for systems, cases in parts for case in cases if not maps.path(systems[name], case).exists()]
+        if (first := parts[0][0][name].first) is not None and first.name in parts[0][0]:
+            continue
+        todo = [case for systems, cases in parts for case in cases if not _made(systems[name], case, maps)]
         seconds = 0.0
         if todo:
             view = todo[0].load()

@@ -48,8 +48,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method",
         choices=METHODS,
-        help="segmentor: one pass; augmentation: mean over flips and turns where anything is seen; evidence: "
-        "candidates weighed by the generator; ttgpr: refined by it "
+        help="segmentor: one pass; augmentation: mean over flips and turns where anything is seen; company: "
+        "the same, candidates weighed by those near by; evidence: candidates weighed by the generator; ttgpr: "
+        "refined by it "
         "(default: augmentation; ttgpr with --preset, --settings or --trace)",
     )
     parser.add_argument("--preset", help="preset of TT-GPR: default, fast, or paper (slow)")

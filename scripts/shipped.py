@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
+from bundle.data import company_settings
 from bundle.functional.evidence import EvidenceSettings
 from bundle.inferers import EvidenceInferer
 from scripts.config_values import plain
@@ -36,6 +37,19 @@ def evidence_inferer(
     options = {name: getattr(windowed, name) for name in ("window_px", "overlap", "sw_batch_size", "dtype")}
     chosen = settings or _parser().get_parsed_content("evidence_settings")
     return EvidenceInferer(generator, settings=chosen, **options)
+
+
+def company_inferer(augmented: Any, *, settings: EvidenceSettings | None = None) -> Any:
+    """The inferer of the method "company".
+
+    Args:
+        augmented: of `augmented_inferer`, whose candidates are moved.
+        settings: other ones than the shipped.
+    """
+    chosen = settings or company_settings(_parser().get_parsed_content("operating_points"))
+    windowed = augmented.windowed
+    options = {name: getattr(windowed, name) for name in ("window_px", "overlap", "sw_batch_size", "dtype")}
+    return EvidenceInferer(None, settings=chosen, first_pass=augmented, **options)
 
 
 def shipped_inferers(

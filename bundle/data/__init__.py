@@ -8,6 +8,7 @@ from .load import LoadLabeld as LoadLabeld
 from .load import LoadMammogramd as LoadMammogramd
 from .mammogram_reader import MammogramReader as MammogramReader
 from .operating_points import choose_threshold as choose_threshold
+from .operating_points import company_settings as company_settings
 from .phantom import phantom_datalist as phantom_datalist
 from .phantom import phantom_seed as phantom_seed
 from .synthetic_pairs import SampleNumberSampler as SampleNumberSampler

@@ -34,6 +34,7 @@ NOT_FOR_DIAGNOSIS = "Research only, not a medical device, not for diagnosis"
 ALGORITHMS = {
     "segmentor": "MC-GenRef segmentor",
     "augmentation": "MC-GenRef segmentor, mean over flips and turns",
+    "company": "MC-GenRef segmentor, candidates weighed by their company",
     "evidence": "MC-GenRef segmentor, candidates weighed by the generator",
     "ttgpr": "MC-GenRef segmentor refined by TT-GPR",
 }

@@ -1,9 +1,11 @@
 """The file of measured operating points, models/operating_points.json, or one of a site's own."""
 
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from ..functional.evidence import EvidenceSettings
 from ..functional.operating_point import operating_threshold
 from .errors import MammogramError, refuse
 from .files import read_json
@@ -45,6 +47,33 @@ def choose_threshold(
         raise refuse("--fp-per-cm2", str(error)) from error
     except (TypeError, KeyError) as error:
         raise refuse(path, f"Expected thresholds with their rates for {method!r}, got others; measure again") from error
+
+
+def company_settings(table_path: str | PathLike[str]) -> EvidenceSettings:
+    """Weights of the method "company" in a table of operating points.
+
+    Args:
+        table_path: JSON table with `settings` in its row "company", as `settings_row` makes them.
+
+    Raises:
+        MammogramError: if the table or the settings are missing or damaged.
+    """
+    path = Path(table_path)
+    wanted = 'Expected the weights of "company"'
+    row = _read(path).get("company")
+    settings = row.get("settings") if isinstance(row, dict) else None
+    if not isinstance(settings, dict):
+        raise refuse(path, f"{wanted}, found none; calibrate with --systems company, or choose another --method")
+    try:
+        return EvidenceSettings(**settings)
+    except (TypeError, ValueError) as error:
+        raise refuse(path, f"{wanted}, got others ({error}); calibrate again") from error
+
+
+def settings_row(settings: EvidenceSettings) -> dict[str, Any]:
+    """What differs from the defaults, JSON-ready."""
+    default = asdict(EvidenceSettings())
+    return {name: value for name, value in asdict(settings).items() if value != default[name]}
 
 
 def _best_threshold(path: Path, method: str) -> float:

@@ -62,12 +62,16 @@ class MapSystem:
         predict: view -> logits, float (rows, columns).
         settings: short text that changes with anything the logits depend on: weights, options.
         keep: whether its maps are worth keeping in files.
+        first: a system whose logits this one only moves; its maps are kept and used, in place of `predict`.
+        move: (view, logits of `first`) -> logits, with `first`.
     """
 
     name: str
     predict: Callable[[View], NDArray[np.floating]]
     settings: str
     keep: bool = False
+    first: "MapSystem | None" = None
+    move: Callable[[View, NDArray[np.float32]], NDArray[np.floating]] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,12 @@ class KeptMaps:
         """Logits (rows, columns) of one system on one case."""
         if (kept := self.kept(system, case)) is not None:
             return kept
+        moved = None if system.first is None else self.logits(system.first, case, view)
         start = time.perf_counter()
-        logits = np.asarray(system.predict(view))
+        if moved is not None and system.move is not None:
+            logits = np.asarray(system.move(view, moved))
+        else:
+            logits = np.asarray(system.predict(view))
         self.seconds[system.name] += time.perf_counter() - start
         if system.keep:
             logits = logits.astype(np.float16)

@@ -17,7 +17,7 @@ from .uncertainty import FindingUncertainty, UncertaintyMaps, spread_of_findings
 
 SCHEMA_VERSION = "1.1"
 COORDINATES = "[row, column]; px are 0-based pixel centres, mm are from the centre of the top left pixel"
-METHODS = ("segmentor", "augmentation", "evidence", "ttgpr")
+METHODS = ("segmentor", "augmentation", "company", "evidence", "ttgpr")
 # Those that call the generator.
 GENERATIVE_METHODS = ("evidence", "ttgpr")
 

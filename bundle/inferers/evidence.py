@@ -103,9 +103,12 @@ class EvidenceInferer(Inferer):
         """
         with torch.no_grad():
             logits = self.first_pass(plain_image(inputs), network, *args, **kwargs)
+        return like_inputs(self.refined(inputs, logits), inputs)
+
+    def refined(self, inputs: Tensor, logits: Tensor) -> Tensor:
+        """Given logits with their candidates moved, (B, 1, rows, columns); arguments as for `gather_evidence`."""
         candidates, evidence = self.gather_evidence(inputs, logits)
-        change = change_of_logits(evidence, self.settings)
-        return like_inputs(move_basins(logits, candidates, change, self.settings), inputs)
+        return move_basins(logits, candidates, change_of_logits(evidence, self.settings), self.settings)
 
     def gather_evidence(
         self, inputs: Tensor, logits: Tensor, *, every_channel: bool = False

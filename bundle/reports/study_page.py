@@ -28,6 +28,7 @@ NOTICE = (
 METHOD_NAMES = {
     "segmentor": "segmentor, one pass",
     "augmentation": "segmentor, mean over flips and turns",
+    "company": "segmentor, mean over flips and turns, candidates weighed by their company",
     "evidence": "segmentor, candidates weighed by the generator",
     "ttgpr": "segmentor refined by the generator (TT-GPR)",
 }

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from bundle.data import MammogramError, choose_threshold
+from bundle.data import MammogramError, choose_threshold, company_settings
+from bundle.data.operating_points import settings_row
+from bundle.functional.evidence import EvidenceSettings
 
 TABLE = {"segmentor": {"thresholds": [0.1, 0.5, 0.9], "fp_per_cm2": [2.0, 0.5, 0.1]}, "made_by": "a test"}
 
@@ -68,3 +70,28 @@ def test_a_file_that_is_no_table_is_named(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(MammogramError, match=r"site\.json: Expected a table"):
         choose_threshold(path, method="segmentor")
+
+
+def test_weights_of_company_come_back_from_the_table(tmp_path: Path) -> None:
+    settings = EvidenceSettings(threshold=0.005, weight_score=0.0, weight_neighbours=0.9, bias=-3.0)
+    path = tmp_path / "site.json"
+    path.write_text(json.dumps({"company": {"settings": settings_row(settings)}}))
+    assert company_settings(path) == settings
+    assert set(settings_row(settings)) == {"threshold", "weight_score", "weight_neighbours", "bias"}
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ({}, "found none; calibrate with --systems company"),
+        ({"company": {"thresholds": []}}, "found none; calibrate"),
+        ({"company": {"settings": {"weight_company": 1.0}}}, "got others"),
+        ({"company": {"settings": {"weight_neighbours": -1.0}}}, "got others"),
+    ],
+)
+def test_a_table_without_weights_of_company_is_one_line(tmp_path: Path, row: dict, line: str) -> None:
+    path = tmp_path / "site.json"
+    path.write_text(json.dumps(row))
+    with pytest.raises(MammogramError, match=line) as refusal:
+        company_settings(path)
+    assert len(str(refusal.value).splitlines()) == 1

@@ -151,6 +151,22 @@ def test_kept_maps_are_computed_once_per_weights(tmp_path: Path) -> None:
     np.testing.assert_allclose(first, predict(case.load()), rtol=1e-3)
 
 
+def test_what_moves_another_system_s_logits_starts_from_its_kept_map(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def counted(data: Any) -> np.ndarray:
+        calls.append(1)
+        return predict(data)
+
+    first = MapSystem("first", counted, "w", keep=True)
+    moving = MapSystem("moving", lambda data: 1 / 0, "m", True, first, lambda data, logits: logits + 1)
+    maps, case = KeptMaps(tmp_path), cases(1)[0]
+    before = maps.logits(first, case, case.load())
+    np.testing.assert_allclose(maps.logits(moving, case, case.load()), before + 1, atol=0.01)
+    assert len(calls) == 1
+    np.testing.assert_array_equal(maps.kept(first, case), before)
+
+
 def test_maps_that_are_not_kept_leave_no_file(tmp_path: Path) -> None:
     maps, case = KeptMaps(tmp_path / "maps"), cases(1)[0]
     maps.probs(row().system, case, case.load())

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from bundle.engines.first_pass import keep_first_pass
+from bundle.functional.evidence import EvidenceSettings
 from bundle.inferers import AugmentedInferer, EvidenceInferer, TTGPRInferer, WindowedInferer
 from bundle.transforms import SaveFindingsd
 
@@ -40,6 +41,12 @@ def _velocity(state: Tensor, t: Tensor, condition: Tensor) -> Tensor:
 
 INFERERS: dict[str, Callable[[], Any]] = {
     "augmentation": lambda: AugmentedInferer(augmentations=4, **WINDOWS),
+    "company": lambda: EvidenceInferer(
+        None,
+        settings=EvidenceSettings(weight_score=0.0, weight_neighbours=1.0),
+        first_pass=AugmentedInferer(augmentations=4, **WINDOWS),
+        **WINDOWS,
+    ),
     "evidence": lambda: EvidenceInferer(_velocity, **WINDOWS),
     "ttgpr": lambda: TTGPRInferer(_velocity, **WINDOWS),
 }

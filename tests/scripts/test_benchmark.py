@@ -16,7 +16,15 @@ from bundle.data import MammogramError
 from bundle.engines.benchmark import Case, KeptMaps
 from bundle.inferers import TTGPRInferer, WindowedInferer
 from scripts.benchmark import _priced_only, main, reference_row
-from scripts.benchmark_real import SEEN, ClassicalFolds, check_fold_weights, learned_rows, put_fold_weights
+from scripts.benchmark_real import (
+    FITTED,
+    SEEN,
+    ClassicalFolds,
+    check_fold_weights,
+    fitted_row,
+    learned_rows,
+    put_fold_weights,
+)
 from scripts.benchmark_systems import (
     COMPANY,
     CONTROL,
@@ -115,6 +123,41 @@ def test_what_weighs_candidates_moves_them_alone_and_knows_the_pixel_size() -> N
     # This generator does not look at seeds: its score is 0, so a tested candidate moves by the constant alone.
     change = evidence[candidate] - plain[candidate].clip(max=12)
     np.testing.assert_allclose(change[change != 0], -1.03, atol=1e-5)
+
+
+def test_company_moves_the_mean_of_flips_and_turns_and_says_so() -> None:
+    one, used = view(0), networks()
+    systems = learned_systems(["augmentation", "company"], used)
+    company, first = systems["company"], systems["augmentation"].predict(one)
+    assert company.first is not None
+    assert company.first.settings == systems["augmentation"].settings
+    moved = company.predict(one)
+    candidate = first >= np.log(0.005 / 0.995)
+    assert (moved != first)[candidate].any()
+    np.testing.assert_array_equal(moved[~candidate], first[~candidate])
+    assert company.move is not None
+    np.testing.assert_array_equal(company.move(one, first), moved)
+
+
+def test_company_is_fitted_on_exams_with_the_same_weights_and_never_on_the_held_out_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used, asked = networks(), []
+    for name, weight in (("a", 1.0), ("c", 2.0)):
+        torch.save({key: value * weight for key, value in used.network.state_dict().items()}, tmp_path / f"{name}.pt")
+    (tmp_path / "b.pt").write_bytes((tmp_path / "a.pt").read_bytes())
+
+    def fit(first: Any, cases: list[Case], maps: KeptMaps) -> Any:
+        asked.append([case.patient for case in cases])
+        return COMPANY
+
+    monkeypatch.setattr("scripts.benchmark_real.fit_company", fit)
+    put_fold_weights(used, tmp_path, "a")
+    row = fitted_row(used, tmp_path, exams(), "a", KeptMaps(tmp_path / "maps"))
+    assert asked == [["b", "b"]]
+    assert (row.name, row.threshold) == (FITTED, 0.5)
+    with pytest.raises(MammogramError, match=r"c\.pt: Expected another exam with the same weights"):
+        fitted_row(used, tmp_path, exams(), "c", KeptMaps(tmp_path / "maps"))
 
 
 def test_a_held_out_exam_does_not_move_its_own_choice(tmp_path: Path) -> None:
@@ -249,6 +292,12 @@ def test_a_folder_without_weights_is_one_line(tmp_path: Path) -> None:
     words = ["real", "--normals", str(real_like_normals(tmp_path / "normals")), "--output-dir", str(tmp_path / "out")]
     with pytest.raises(SystemExit, match=r"error: Expected weights at .*model\.pt, found none"):
         main([*words, "--systems", "segmentor", "--spacing-mm", "0.1", "--models-dir", str(tmp_path)])
+
+
+def test_company_cannot_be_fitted_without_weights_of_folds(tmp_path: Path) -> None:
+    words = ["real", "--normals", str(real_like_normals(tmp_path / "normals")), "--output-dir", str(tmp_path / "out")]
+    with pytest.raises(SystemExit, match="error: Expected --weights-dir and a learned system with --fit-company"):
+        main([*words, "--systems", "top-hat", "--spacing-mm", "0.1", "--fit-company"])
 
 
 def test_unreadable_folder_is_one_line(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import nn
 
-from bundle.data import MammogramError, choose_threshold
+from bundle.data import MammogramError, choose_threshold, company_settings
 from bundle.data.shift_benchmark import CONDITIONS, SPLITS, shift_cases, site_negatives
 from bundle.data.site_crops import SiteCrops
 from bundle.engines.benchmark import Case, KeptMaps, MapSystem
@@ -20,9 +20,11 @@ from bundle.inferers import TTGPRInferer, WindowedInferer
 from scripts import calibrate as command
 from scripts import calibration_study as study
 from scripts.benchmark_systems import Networks
-from scripts.calibrate import DEFAULT, Measured, main, measure, site_cases, site_table
+from scripts.calibrate import DEFAULT, Measured, main, measure, site_table
 from scripts.calibration_study import Condition, compared, markdown, picture, place_of_rate
 from scripts.measure_operating_points import THRESHOLDS
+from scripts.shipped import ROOT
+from scripts.site_fit import site_cases
 
 WINDOW_PX = 64
 SPACING_MM = 0.1
@@ -101,13 +103,25 @@ def test_a_site_s_table_is_one_that_segment_reads_and_a_second_run_repeats_it(
     assert json.loads(path.read_text()) == table
 
 
+def test_company_gets_weights_of_the_site_that_segment_reads(toy: None, negatives: Path, tmp_path: Path) -> None:
+    main(words(negatives, tmp_path, "--systems", "augmentation", "company"))
+    path = tmp_path / "operating_points.json"
+    settings = company_settings(path)
+    assert settings != company_settings(ROOT / "models" / "operating_points.json")
+    assert (settings.threshold, settings.weight_score) == (0.005, 0)
+    row = json.loads(path.read_text())["company"]
+    assert choose_threshold(path, method="company") == row["best_threshold"]
+    # The counts are those of these weights.
+    assert row["fp_per_cm2"] != json.loads(path.read_text())["augmentation"]["fp_per_cm2"]
+
+
 @pytest.mark.train
 def test_settings_are_chosen_on_the_site_s_own_cases(toy: None, negatives: Path, tmp_path: Path) -> None:
     main(words(negatives, tmp_path, "--refine", "--trials", "2", "--min-precision", "0"))
     best = json.loads((tmp_path / "best.json").read_text())
     table = json.loads((tmp_path / "operating_points.json").read_text())
     assert best["trials"] == 2
-    assert set(table) == {"segmentor", "augmentation", "evidence", "ttgpr", "made_by"}
+    assert set(table) == {"segmentor", "augmentation", "company", "evidence", "ttgpr", "made_by"}
 
 
 def test_the_price_alone_writes_no_table(
@@ -322,9 +336,11 @@ def test_the_study_runs_from_rendering_to_table_and_again(
 ) -> None:
     monkeypatch.setattr("bundle.data.shift_benchmark.SPLITS", {"tuning": (1, 1), "test": (2, 1)})
     arguments = ["--output-dir", str(tmp_path), "--conditions", "dose", "--negatives", "1", "--injections", "1"]
+    arguments += ["--systems", "segmentor", "company"]
     study.main(arguments)
     text = (tmp_path / "calibration.md").read_text()
     assert "| dose | segmentor |" in text
+    assert "| dose | company |" in text
     monkeypatch.setattr(command, "counts_at", None)
     study.main(arguments)
     assert (tmp_path / "calibration.md").read_text() == text

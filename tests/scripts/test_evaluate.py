@@ -15,8 +15,9 @@ from monai.bundle import ConfigParser
 from PIL import Image
 
 from bundle.data import phantom_datalist, phantom_seed
+from bundle.inferers import AugmentedInferer
 from scripts.evaluate import main, overrides, parse
-from scripts.shipped import augmented_inferer
+from scripts.shipped import augmented_inferer, company_inferer
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL: dict[str, Any] = {"spacing_mm": 0.1, "height_mm": 40.0, "width_mm": 32.0, "view": "CC"}
@@ -87,10 +88,8 @@ def test_wrong_files_and_options_are_named_before_anything_is_written(phantoms: 
     assert last == "7 problems; nothing was run, nothing was written"
     assert all(line.startswith("error: ") and "Expected" in line for line in lines)
     text = "\n".join(lines)
-    assert (
-        "among segmentor, augmentation, evidence, ttgpr, top-hat, difference-of-gaussians, hdog, high-pass, got 'best'"
-        in text
-    )
+    systems = "segmentor, augmentation, company, evidence, ttgpr, top-hat, difference-of-gaussians, hdog, high-pass"
+    assert f"among {systems}, got 'best'" in text
     said = ("transpose it", "got 7", "text.dcm", f"{views[2].name}: Expected a mask", "--threshold", "--systems")
     assert [text.count(word) for word in said] == [1, 1, 2, 1, 1, 1]
     assert not (tmp_path / "out").exists()
@@ -144,6 +143,7 @@ def test_options_that_do_not_go_together_are_refused(words: tuple[str, ...], cap
     [
         ("segmentor", "WindowedInferer"),
         ("augmentation", "AugmentedInferer"),
+        ("company", "EvidenceInferer"),
         ("evidence", "EvidenceInferer"),
         ("ttgpr", "TTGPRInferer"),
     ],
@@ -154,6 +154,10 @@ def test_each_method_is_judged_by_the_inferer_it_has_in_inference(method: str, i
     parser.update({"bundle_root": str(ROOT), **overrides(parse(_arguments(ROOT, ROOT, "--method", method)))})
     system = parser.get_parsed_content(f"available::{method}")
     assert type(system.inferer).__name__ == inferer
+    if method == "company":
+        shipped = company_inferer(augmented_inferer())
+        assert system.inferer.settings == shipped.settings
+        assert isinstance(system.inferer.first_pass, AugmentedInferer)
     if method == "augmentation":
         shipped = augmented_inferer()
         assert (system.inferer.augmentations, system.inferer.gate_threshold) == (8, shipped.gate_threshold)

@@ -49,3 +49,7 @@ def test_minutes_are_those_of_the_views_without_a_map(tmp_path: Path, monkeypatc
     maps.probs(system, cases[0], one)
     # 2 views x 300000 px x 0.1 ms.
     assert price_of_maps({"slow": system}, cases, maps) == "Price: slow on 2 views, about 1.0 minutes"
+    moving = MapSystem("moving", predict, "m", True, system, lambda view, logits: logits)
+    assert price_of_maps({"moving": moving}, cases, maps) == "Price: moving on 2 views, about 1.0 minutes"
+    # The maps that it moves are paid for already.
+    assert price_of_maps({"slow": system, "moving": moving}, cases, maps) == "Price: slow on 2 views, about 1.0 minutes"

@@ -50,7 +50,7 @@ def _bad_files(folder: Path, phantom: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.iterdir())}
 
 
-@pytest.mark.parametrize("method", [None, "segmentor", "evidence", "ttgpr"])
+@pytest.mark.parametrize("method", [None, "segmentor", "company", "evidence", "ttgpr"])
 def test_results_have_the_view_s_size_and_spacing(
     tmp_path: Path, phantom: Path, method: str | None, capsys: pytest.CaptureFixture
 ) -> None:
