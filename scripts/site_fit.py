@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -15,7 +16,8 @@ from bundle.data.site_crops import SITE_VERSION, SiteCrop, SiteCrops
 from bundle.engines.benchmark import Case, KeptMaps, MapSystem
 from bundle.engines.evaluation import fingerprint
 from bundle.functional.candidates import candidate_truth
-from bundle.functional.evidence import EvidenceSettings, fit_evidence
+from bundle.functional.confusion import MICROCALCIFICATION
+from bundle.functional.evidence import EvidenceSettings, change_of_logits, fit_evidence
 from bundle.inferers import EvidenceInferer
 from scripts.benchmark_systems import COMPANY, view_image
 
@@ -48,6 +50,9 @@ def site_cases(
 def fit_company(first: MapSystem, cases: Sequence[Case], maps: KeptMaps) -> EvidenceSettings:
     """Settings whose weights of logit and company are fitted on all candidates of some cases of known truth.
 
+    The constant is then moved so that plain calcifications, true candidates with p of 0.5 or more, keep their logits on
+    average: their outlines stay, thresholds mean about what they did, and the order of candidates is the fit's.
+
     Args:
         first: flips and turns, whose candidates are weighed.
         cases: clean and injected; whole crops, since company needs what lies between clusters too.
@@ -65,6 +70,11 @@ def fit_company(first: MapSystem, cases: Sequence[Case], maps: KeptMaps) -> Evid
         evidence.append(found)
         truth.append(candidate_truth(candidates, view["label"][None, None]))
     try:
-        return fit_evidence(evidence, truth, COMPANY, channels=CHANNELS)
+        settings = fit_evidence(evidence, truth, COMPANY, channels=CHANNELS)
     except ValueError as error:
         raise MammogramError(f"The weights of company: {error}") from error
+    change = np.concatenate([change_of_logits(found, settings) for found in evidence])
+    plain = np.concatenate(
+        [(one == MICROCALCIFICATION) & (e.logit >= 0) for one, e in zip(truth, evidence, strict=True)]
+    )
+    return replace(settings, bias=settings.bias - float(change[plain].mean())) if plain.any() else settings
