@@ -142,7 +142,7 @@ def real(arguments: argparse.Namespace) -> None:
             put_fold_weights(networks, weights_dir, exam)
         rows = learned_rows(arguments.systems, networks, weights_dir, exam)
         if networks is not None and weights_dir is not None and site:
-            rows.append(fitted_row(networks, weights_dir, site, exam, maps))
+            rows.append(fitted_row(networks, weights_dir, site, exam, maps, cache=folds.cache))
         rows += folds.rows(exam)
         records += score(rows, cases[exam], maps, arguments.output_dir)
         if arguments.injections:

@@ -112,7 +112,13 @@ def learned_rows(systems: Sequence[str], networks: Networks | None, weights_dir:
 
 
 def fitted_row(
-    networks: Networks, weights_dir: Path, site: Mapping[str, Sequence[Case]], exam: str, maps: KeptMaps
+    networks: Networks,
+    weights_dir: Path,
+    site: Mapping[str, Sequence[Case]],
+    exam: str,
+    maps: KeptMaps,
+    *,
+    cache: Path,
 ) -> Row:
     """The method "company" at 0.5, its weights fitted without a label on exams that the network has not seen either.
 
@@ -124,6 +130,7 @@ def fitted_row(
         site: by exam clean and injected crops, with calcifications of training's kind.
         exam: held out.
         maps: where maps are kept.
+        cache: folder for what was fitted.
 
     Raises:
         MammogramError: if no other exam has these weights.
@@ -134,7 +141,8 @@ def fitted_row(
         raise MammogramError(
             f"{weights_dir / exam}.pt: Expected another exam with the same weights, to fit company on; make fewer folds"
         )
-    settings = fit_company(learned_systems(["augmentation"], networks)["augmentation"], cases, maps)
+    first = learned_systems(["augmentation"], networks)["augmentation"]
+    settings = fit_company(first, cases, maps, cache=cache)
     return Row(FITTED, company_system(networks, settings, name=FITTED), DEFAULT_THRESHOLD, FIXED_LOGITS)
 
 

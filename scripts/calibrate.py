@@ -175,7 +175,7 @@ def calibrate(arguments: argparse.Namespace) -> None:
     fitted = {}
     if "company" in learned:
         first = learned_systems(["augmentation"], networks)["augmentation"]
-        fitted["company"] = fit_company(first, cases, maps)
+        fitted["company"] = fit_company(first, cases, maps, cache=arguments.output_dir / "counts")
         learned["company"] = company_system(networks, fitted["company"])
     measured = {name: measure(one, cases, maps, arguments.output_dir / "counts") for name, one in learned.items()}
     made_by = f"python -m scripts.calibrate, {len(paths)} negatives, seed {arguments.seed}, {datetime.date.today()}"

@@ -183,7 +183,7 @@ def study(arguments: argparse.Namespace) -> None:
         if system.name != "company":
             return system
         first = learned_systems(["augmentation"], networks)["augmentation"]
-        return company_system(networks, fit_company(first, site[condition], maps))
+        return company_system(networks, fit_company(first, site[condition], maps, cache=output / "counts"))
 
     rows: list[dict[str, Any]] = []
     for system in learned.values():

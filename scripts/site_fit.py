@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from bundle import __version__
 from bundle.data import MammogramError
+from bundle.data.operating_points import settings_row
 from bundle.data.site_crops import SITE_VERSION, SiteCrop, SiteCrops
 from bundle.engines.benchmark import Case, KeptMaps, MapSystem
 from bundle.engines.evaluation import fingerprint
@@ -19,7 +21,7 @@ from bundle.functional.candidates import candidate_truth
 from bundle.functional.confusion import MICROCALCIFICATION
 from bundle.functional.evidence import EvidenceSettings, change_of_logits, fit_evidence
 from bundle.inferers import EvidenceInferer
-from scripts.benchmark_systems import COMPANY, view_image
+from scripts.benchmark_systems import COMPANY, cached, view_image
 
 CHANNELS = ("logit", "neighbours")
 
@@ -47,7 +49,7 @@ def site_cases(
     return [case(crop) for crop in crops.crops(paths, crops_per_view=crops_per_view, injections=injections)]
 
 
-def fit_company(first: MapSystem, cases: Sequence[Case], maps: KeptMaps) -> EvidenceSettings:
+def fit_company(first: MapSystem, cases: Sequence[Case], maps: KeptMaps, *, cache: Path) -> EvidenceSettings:
     """Settings whose weights of logit and company are fitted on all candidates of some cases of known truth.
 
     The constant is then moved so that plain calcifications, true candidates with p of 0.5 or more, keep their logits on
@@ -57,10 +59,16 @@ def fit_company(first: MapSystem, cases: Sequence[Case], maps: KeptMaps) -> Evid
         first: flips and turns, whose candidates are weighed.
         cases: clean and injected; whole crops, since company needs what lies between clusters too.
         maps: where maps are kept.
+        cache: folder for the settings; used again if nothing changed.
 
     Raises:
         MammogramError: if the cases have no true or no false candidates.
     """
+    key = fingerprint(__version__, COMPANY, first.settings, [case[:4] for case in cases])
+    return EvidenceSettings(**cached(cache / f"company-{key}.json", lambda: settings_row(_fit(first, cases, maps))))
+
+
+def _fit(first: MapSystem, cases: Sequence[Case], maps: KeptMaps) -> EvidenceSettings:
     inferer = EvidenceInferer(None, settings=replace(COMPANY, weight_neighbours=1.0))
     evidence, truth = [], []
     for case in tqdm(cases, desc="company", unit="case"):

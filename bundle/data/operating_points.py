@@ -65,9 +65,14 @@ def company_settings(table_path: str | PathLike[str]) -> EvidenceSettings:
     if not isinstance(settings, dict):
         raise refuse(path, f"{wanted}, found none; calibrate with --systems company, or choose another --method")
     try:
-        return EvidenceSettings(**settings)
+        if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in settings.values()):
+            raise ValueError("not all are numbers")
+        weights = EvidenceSettings(**settings)
     except (TypeError, ValueError) as error:
         raise refuse(path, f"{wanted}, got others ({error}); calibrate again") from error
+    if weights.weight_score or weights.weight_spread:
+        raise refuse(path, f"{wanted}, got a weight of the generator's score, which it does not call; calibrate again")
+    return weights
 
 
 def settings_row(settings: EvidenceSettings) -> dict[str, Any]:

@@ -87,6 +87,8 @@ def test_weights_of_company_come_back_from_the_table(tmp_path: Path) -> None:
         ({"company": {"thresholds": []}}, "found none; calibrate"),
         ({"company": {"settings": {"weight_company": 1.0}}}, "got others"),
         ({"company": {"settings": {"weight_neighbours": -1.0}}}, "got others"),
+        ({"company": {"settings": {"weight_score": 0.0, "bias": "x"}}}, "got others"),
+        ({"company": {"settings": {}}}, "got a weight of the generator's score"),
     ],
 )
 def test_a_table_without_weights_of_company_is_one_line(tmp_path: Path, row: dict, line: str) -> None:

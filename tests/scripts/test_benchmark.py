@@ -147,17 +147,17 @@ def test_company_is_fitted_on_exams_with_the_same_weights_and_never_on_the_held_
         torch.save({key: value * weight for key, value in used.network.state_dict().items()}, tmp_path / f"{name}.pt")
     (tmp_path / "b.pt").write_bytes((tmp_path / "a.pt").read_bytes())
 
-    def fit(first: Any, cases: list[Case], maps: KeptMaps) -> Any:
+    def fit(first: Any, cases: list[Case], maps: KeptMaps, *, cache: Path) -> Any:
         asked.append([case.patient for case in cases])
         return COMPANY
 
     monkeypatch.setattr("scripts.benchmark_real.fit_company", fit)
     put_fold_weights(used, tmp_path, "a")
-    row = fitted_row(used, tmp_path, exams(), "a", KeptMaps(tmp_path / "maps"))
+    row = fitted_row(used, tmp_path, exams(), "a", KeptMaps(tmp_path / "maps"), cache=tmp_path)
     assert asked == [["b", "b"]]
     assert (row.name, row.threshold) == (FITTED, 0.5)
     with pytest.raises(MammogramError, match=r"c\.pt: Expected another exam with the same weights"):
-        fitted_row(used, tmp_path, exams(), "c", KeptMaps(tmp_path / "maps"))
+        fitted_row(used, tmp_path, exams(), "c", KeptMaps(tmp_path / "maps"), cache=tmp_path)
 
 
 def test_a_held_out_exam_does_not_move_its_own_choice(tmp_path: Path) -> None:

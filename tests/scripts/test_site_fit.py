@@ -5,9 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bundle.data import MammogramError
 from bundle.engines.benchmark import Case, KeptMaps, MapSystem
+from bundle.functional.candidates import candidate_truth
+from bundle.functional.evidence import change_of_logits
+from bundle.inferers import EvidenceInferer
+from scripts.benchmark_systems import view_image
 from scripts.site_fit import fit_company
 
 SPACING_MM = 0.1
@@ -32,11 +37,11 @@ def spots(seed: int, *, true_together: bool) -> dict[str, Any]:
 def fitted(folder: Path, **options: Any) -> Any:
     views = [spots(seed, **options) for seed in range(4)]
     cases = [Case(str(number), "p", "set", str(number), lambda one=one: one) for number, one in enumerate(views)]  # type: ignore[misc]
-    return fit_company(MapSystem("first", lambda view: view["logits"], "1"), cases, KeptMaps(folder))
+    return fit_company(MapSystem("first", lambda view: view["logits"], "1"), cases, KeptMaps(folder), cache=folder)
 
 
 def test_company_counts_where_calcifications_keep_together_and_never_against_them(tmp_path: Path) -> None:
-    clustered, alone = (fitted(tmp_path, true_together=kind) for kind in (True, False))
+    clustered, alone = (fitted(tmp_path / str(kind), true_together=kind) for kind in (True, False))
     assert clustered.weight_neighbours > 1
     assert alone.weight_neighbours == 0
     assert (clustered.weight_score, clustered.threshold) == (0, 0.005)
@@ -47,5 +52,20 @@ def test_cases_without_a_calcification_are_one_line(tmp_path: Path) -> None:
     one["label"][:] = 0
     case = Case("a", "p", "set", "a", lambda: one)
     with pytest.raises(MammogramError, match="Expected true and false candidates") as refusal:
-        fit_company(MapSystem("first", lambda view: view["logits"], "1"), [case], KeptMaps(tmp_path))
+        fit_company(MapSystem("first", lambda view: view["logits"], "1"), [case], KeptMaps(tmp_path), cache=tmp_path)
     assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_plain_calcifications_keep_their_logits_on_average_and_a_second_fit_is_read(tmp_path: Path) -> None:
+    settings = fitted(tmp_path, true_together=True)
+    inferer, changes = EvidenceInferer(None, settings=settings), []
+    for one in (spots(seed, true_together=True) for seed in range(4)):
+        logits = torch.from_numpy(one["logits"]).float()[None, None]
+        candidates, evidence = inferer.gather_evidence(view_image(one), logits)
+        plain = (candidate_truth(candidates, one["label"][None, None]) == 1) & (evidence.logit >= 0)
+        changes += change_of_logits(evidence, settings)[plain].tolist()
+    assert len(changes) > 20
+    assert np.mean(changes) == pytest.approx(0, abs=0.01)
+    (kept,) = tmp_path.glob("company-*.json")
+    kept.write_text(kept.read_text().replace('"bias": ', '"max_change": 2.0, "bias": '))
+    assert fitted(tmp_path, true_together=True).max_change == 2.0
